@@ -1,0 +1,98 @@
+"""What can go wrong, told apart: a refusal is a rule saying no, a fault is a tool that broke.
+
+    LiuhenError
+    ├── Refusal            the caller asked for what the rules do not allow; nothing was lost; asking again changes nothing
+    └── Fault
+        ├── Unavailable    a tool, disk or store did not answer; try again
+        └── Mismatch       two things that must agree do not; do not try again, look
+
+Every refusal and fault has a code: public, never renamed, never reused. `archive.web.errors` maps codes to HTTP statuses and
+docs/refusals.md explains each; a test holds the three together. Faults that verification *finds* are flaws and are returned as
+values, never raised.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LiuhenError(Exception):
+    """Anything this program raises on purpose."""
+
+    code: ClassVar[str]
+
+    def __init__(self, **facts: str | int) -> None:
+        self.facts = facts
+        super().__init__(f"{self.code}: " + ", ".join(f"{name}={value}" for name, value in facts.items()))
+
+
+class Refusal(LiuhenError):
+    """A rule says no."""
+
+
+class Fault(LiuhenError):
+    """A tool broke; `again` says whether the same call may succeed later."""
+
+    again: ClassVar[bool]
+
+
+class Unavailable(Fault):
+    """A tool, disk or store did not answer; try again."""
+
+    code = "unavailable"
+    again = True
+
+
+class Mismatch(Fault):
+    """Two things that must agree do not; trying again will not help."""
+
+    code = "mismatch"
+    again = False
+
+
+class NotFound(Refusal):
+    """There is no such thing, or the caller may not know of it."""
+
+    code = "not_found"
+
+
+class Malformed(Refusal):
+    """A value is not of the form its type demands."""
+
+    code = "malformed"
+
+
+class SignInRequired(Refusal):
+    """Nobody is signed in, and this needs somebody."""
+
+    code = "sign_in_required"
+
+
+class NotAllowed(Refusal):
+    """This caller may not do this."""
+
+    code = "not_allowed"
+
+
+class CrossSite(Refusal):
+    """A browser sent this from another site's page."""
+
+    code = "cross_site"
+
+
+class WrongCredentials(Refusal):
+    """The name or the password is wrong; which of them is not said."""
+
+    code = "wrong_credentials"
+
+
+class TooManyAttempts(Refusal):
+    """Too many failed sign-ins; wait before the next."""
+
+    code = "too_many_attempts"
+
+
+class DiskFull(Unavailable):
+    """The disk is full; what was received is kept, and the upload goes on when there is room again."""
+
+    code = "disk_full"
