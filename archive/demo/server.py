@@ -1,0 +1,215 @@
+"""A server of one's own: started as a subprocess on a loopback port, ended with everything it started, and nothing else.
+
+The demonstration and the journey tests both need «a running Liuhen» and must not disagree about what that is, so there is one.
+Invariants: the child sees no `LIUHEN_*` variable of the caller's but the ones given here; it runs in its own session, so that
+ending it can never reach a process somebody else started; after `stop` or `kill` no process of that session is left.
+Not guaranteed: that the port is still free when the child binds it (it was a moment before); `start` then says what the log says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+from archive.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+READY_WITHIN_S = 60
+"""A cold start on a bare machine compiles every module first; two loaded cores need most of a minute at worst."""
+
+STOP_WITHIN_S = 30
+"""Longer than the worker's own grace for a tool it is supervising (SIGTERM, 10 s, SIGKILL)."""
+
+PASSWORD_LINE = re.compile(r"^\s*(?:password|密码)\s*[:：]\s*(?P<password>\S+)\s*$", re.MULTILINE | re.IGNORECASE)
+NAME_LINE = re.compile(r"^\s*(?:name|account|用户名|账号)\s*[:：]\s*(?P<name>\S+)\s*$", re.MULTILINE | re.IGNORECASE)
+
+
+class ServerNotReady(Unavailable):
+    """The server did not come up; `log` holds its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The bootstrap account as the first start printed it."""
+
+    name: str
+    password: str
+
+
+def free_port() -> int:
+    """Return a loopback TCP port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """`liuhen serve` over one data directory, from `start` to `stop`; also a context manager.
+
+    The bootstrap account's password is printed once, by the first start; it is kept beside the data (mode 0600) so that a
+    later start over the same directory can still sign in.
+    """
+
+    def __init__(self, data_dir: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.port = free_port() if port is None else port
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self.settings = dict(settings or {})
+        self.log = data_dir.parent / f"{data_dir.name}.log"
+        self._kept = data_dir.parent / f"{data_dir.name}.sign-in.json"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables this server and its commands run with."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LIUHEN_")}
+        own = {"LIUHEN_DATA_DIR": str(self.data_dir), "LIUHEN_HOST": "127.0.0.1", "LIUHEN_PORT": str(self.port)}
+        # PYTHONUTF8: names and output are Chinese whatever the caller's locale says.
+        return {**kept, **own, **self.settings, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The child; asking before `start` is a mistake of the caller."""
+        assert self._process is not None, "the server was not started"
+        return self._process
+
+    def start(self, *, tick: Callable[[], None] = lambda: None) -> None:
+        """Start the child and return when `/readyz` answers 200; `tick` is called while waiting.
+
+        Raises:
+            ServerNotReady: It ended or did not answer in time; its last words are in the error.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "archive.cli", "serve"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            if self.ended():
+                break
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.base_url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK:
+                    return
+            tick()
+            time.sleep(0.1)
+        ended = self.ended()
+        self.kill()
+        raise ServerNotReady(ended="yes" if ended else "no", log=self.last_words())
+
+    def last_words(self, *, limit: int = 4000) -> str:
+        """Return the end of the child's output, at most `limit` characters."""
+        return self.log.read_text("utf-8", errors="replace")[-limit:] if self.log.exists() else ""
+
+    def run(self, *arguments: str, timeout_s: float = 120) -> str:
+        """Run one `liuhen` command with this server's settings and return what it printed.
+
+        Raises:
+            subprocess.CalledProcessError: It ended with another code than 0; output and error text are in it.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "archive.cli", *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=timeout_s,
+        )
+        return done.stdout.decode("utf-8")
+
+    def enrol_station(self, name: str) -> Path:
+        """Enrol a station and return the path of its credential file."""
+        credential = self.data_dir.parent / f"{self.data_dir.name}.{name}.credential.json"
+        credential.unlink(missing_ok=True)
+        self.run("station", "enrol", name, "--out", str(credential))
+        return credential
+
+    def account(self) -> SignIn:
+        """Return the bootstrap account's sign-in, from the first start's output or where an earlier run kept it.
+
+        Raises:
+            ServerNotReady: The log holds no password and none was kept.
+        """
+        if self._kept.exists():
+            kept = json.loads(self._kept.read_text("utf-8"))
+            return SignIn(kept["name"], kept["password"])
+        text = self.log.read_text("utf-8", errors="replace")
+        password, name = PASSWORD_LINE.search(text), NAME_LINE.search(text)
+        if password is None or name is None:
+            raise ServerNotReady(ended="no", log="the first start printed no sign-in")
+        found = SignIn(name["name"], password["password"])
+        descriptor = os.open(self._kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as kept_file:
+            json.dump({"name": found.name, "password": found.password}, kept_file)
+        return found
+
+    def sign_in(self) -> httpx.Client:
+        """Return a client signed in with the bootstrap account; the caller closes it."""
+        account = self.account()
+        # A browser names the page's own origin on every write; a client that does not is taken for another site's page.
+        client = httpx.Client(base_url=self.base_url, headers={"Origin": self.base_url}, timeout=60, trust_env=False)
+        answer = client.post("/sign-in", data={"name": account.name, "password": account.password})
+        if answer.status_code not in {httpx.codes.OK, httpx.codes.SEE_OTHER} or not client.cookies:
+            client.close()
+            raise ServerNotReady(ended="no", log=f"sign-in answered {answer.status_code}: {answer.text[:400]}")
+        return client
+
+    def ended(self, *, wait_s: float = 0) -> bool:
+        """Return whether the child has ended, waiting up to `wait_s` seconds for it; it is left unreaped.
+
+        An unreaped child keeps its process id, and with it the id of the group it leads: that is what makes ending the
+        group safe, for nobody else's process can have taken the number in between.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the child as an operator would (SIGTERM), and whatever of its session is left after that."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGTERM)
+            self.ended(wait_s=STOP_WITHIN_S)
+            self._end_session()
+
+    def kill(self) -> None:
+        """End the child and its session at once, as a power cut would."""
+        if self._process is not None:
+            self._end_session()
+
+    def _end_session(self) -> None:
+        """Kill what is left of the session the child led, and reap it."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None

@@ -1,0 +1,30 @@
+"""Fixtures every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.server import RunningServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def running_server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A real server over an empty data directory, started and ended around one test."""
+    with RunningServer(tmp_path / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of real files from elsewhere, which are not ours to commit."""
+    folder = os.environ.get("TEST_SAMPLES")
+    if not folder:
+        pytest.skip("TEST_SAMPLES names no folder with real media files")
+    return Path(folder)
