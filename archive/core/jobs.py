@@ -1,0 +1,42 @@
+"""The rules of the queue: lanes, priorities, leases, attempts and back-off. The table itself is in records, its verbs in actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archive.core.instant import SECOND, Instant
+
+LEASE = 60 * SECOND
+"""How long a claim holds without a heartbeat: long enough for a loaded machine, short enough that a dead worker is noticed."""
+HEARTBEAT = 15 * SECOND
+MAX_ATTEMPTS = 3
+TAIL = 4000
+"""Characters of a tool's last words that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A kind of job: its lane and its priority (higher goes first)."""
+
+    lane: str
+    priority: int
+
+
+KINDS: dict[str, Work] = {
+    # what a person waits for comes first: whether and how it plays
+    "examine": Work("quick", 90),
+    "read_back": Work("verify", 80),
+    "rendition": Work("heavy", 50),
+    "photo": Work("media", 70),
+    "pages": Work("media", 65),
+    "storyboard": Work("media", 60),
+    "waveform": Work("media", 55),
+    "telemetry": Work("media", 40),
+    "stream_hash": Work("media", 30),
+}
+LANES = ("quick", "verify", "media", "heavy")
+
+
+def retry_at(attempt: int, *, now: Instant) -> Instant:
+    """Return when a job that failed its `attempt`-th time is due again: 5 s, then 20 s, then 80 s, never more than 10 min."""
+    return Instant(now + min(5 * 4 ** (attempt - 1), 600) * SECOND)

@@ -1,0 +1,77 @@
+"""What the rules and actions ask of tools: every Protocol, on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from archive.core.digest import Digest
+
+
+class Put(StrEnum):
+    """What a put found under the name."""
+
+    WRITTEN = "written"
+    ALREADY = "already"
+    REPAIRED = "repaired"
+    """The bytes under this name had rotted; they were set aside and good ones are in place."""
+
+
+class ObjectStore(Protocol):
+    """Bytes under names, written once.
+
+    Keys are relative paths of `[0-9a-zA-Z._-]` parts. Nothing under `originals/` is ever changed or removed through this interface.
+    """
+
+    def put(self, key: str, source: Path, digest: Digest) -> Put:
+        """Make the bytes of `source`, whose digest is `digest`, durable under the key; when it returns, a power cut loses nothing.
+
+        A repeated put re-reads what is there and compares: that the name exists does not mean that the bytes are right. `source` is
+        left where it is, and the store may keep a hard link to it: the caller never writes to it again.
+
+        Raises:
+            Mismatch: the source's bytes turned out not to have this digest.
+            DiskFull: there is no room; nothing is visible under the key.
+            Unavailable: the store did not answer.
+        """
+        ...
+
+    def size(self, key: str) -> int:
+        """Return the size in bytes.
+
+        Raises:
+            ObjectMissing: nothing is stored under this key.
+        """
+        ...
+
+    def read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the bytes of the half-open range in pieces of about 1 MiB, less if the object is shorter.
+
+        Raises:
+            ObjectMissing: nothing is stored under this key.
+            Unavailable: the bytes cannot be read.
+        """
+        ...
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """Give a path on this host at which the bytes can be read, for as long as the context lasts.
+
+        Raises:
+            ObjectMissing: nothing is stored under this key.
+        """
+        ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield the keys under a prefix that ends in `/`, in order."""
+        ...
+
+    def discard(self, key: str) -> None:
+        """Remove a derived or quarantined object; it is no error if it is not there.
+
+        Raises:
+            NotAllowed: the key names an original.
+        """
+        ...

@@ -1,0 +1,33 @@
+"""Custody events: one row each, linked by hash, never changed. Triggers (first migration) refuse updates and deletions."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from archive.records.base import Base, When
+
+
+class CustodyEvent(Base):
+    """One event. `body` is the canonical JSON that is hashed; the columns beside it are for finding it."""
+
+    __tablename__ = "custody_events"
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    item_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"), index=True)
+    case_id: Mapped[int | None] = mapped_column(ForeignKey("cases.id"), index=True)
+    kind: Mapped[str] = mapped_column(index=True)
+    at: Mapped[When]
+    actor: Mapped[str]
+    body: Mapped[str]
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+def last_event(session: Session) -> CustodyEvent | None:
+    """Return the newest event."""
+    return session.scalar(select(CustodyEvent).order_by(CustodyEvent.seq.desc()).limit(1))
+
+
+def events_of(session: Session, item_id: int) -> list[CustodyEvent]:
+    """Return the events of an item, oldest first."""
+    return list(session.scalars(select(CustodyEvent).where(CustodyEvent.item_id == item_id).order_by(CustodyEvent.seq)))

@@ -1,0 +1,128 @@
+"""Objects (bytes), items (accessions of them), renditions, and the counters that numbers are taken from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, Size, When
+from archive.records.stations import Station
+
+
+class StoredObject(Base):
+    """Bytes in the store, named by their SHA-256; the same bytes are one object however often they are taken in.
+
+    `verdict` is that of the last read-back: intact, altered, missing or unreadable; NULL until the first.
+    """
+
+    __tablename__ = "objects"
+    __table_args__ = (
+        CheckConstraint("length(sha256) = 64", name="sha256"),
+        CheckConstraint("verdict IN ('intact', 'altered', 'missing', 'unreadable')", name="verdict"),
+    )
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size: Mapped[Size]
+    stored_at: Mapped[When]
+    checked_at: Mapped[MaybeWhen]
+    verdict: Mapped[str | None]
+    leaves: Mapped[list[str] | None] = mapped_column(JSON)
+
+
+class Serial(Base):
+    """The last serial taken of an agency, kind and year."""
+
+    __tablename__ = "serials"
+
+    agency: Mapped[str] = mapped_column(primary_key=True)
+    letters: Mapped[str] = mapped_column(String(2), primary_key=True)
+    year: Mapped[int] = mapped_column(primary_key=True)
+    last: Mapped[int]
+
+
+class Item(Base):
+    """One archived thing. What came with it (manifest, signature) is kept as it came; what was found out about it may be added to."""
+
+    __tablename__ = "items"
+    __table_args__ = (
+        CheckConstraint("kind IN ('recording', 'photo', 'audio', 'document')", name="kind"),
+        CheckConstraint("condition IN ('unchecked', 'sound', 'damaged', 'unrecognised')", name="condition"),
+        UniqueConstraint("agency", "letters", "year", "serial", name="uq_items_serial"),
+        Index("ix_items_started", "started_at", "id"),
+    )
+
+    id: Mapped[IntKey]
+    number: Mapped[str] = mapped_column(unique=True)
+    agency: Mapped[str]
+    letters: Mapped[str] = mapped_column(String(2))
+    year: Mapped[int]
+    serial: Mapped[int]
+    kind: Mapped[str] = mapped_column(index=True)
+    sha256: Mapped[Hex] = mapped_column(ForeignKey("objects.sha256"), index=True)
+    upload_id: Mapped[str] = mapped_column(String(64), unique=True)
+    same_bytes_as_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"))
+    name: Mapped[str]
+    media_type: Mapped[str]
+    container: Mapped[str]
+    station_id: Mapped[int | None] = mapped_column(ForeignKey("stations.id"))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    manifest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    signature: Mapped[bytes | None] = mapped_column(LargeBinary)
+    recorder: Mapped[str | None] = mapped_column(index=True)
+    officer: Mapped[str | None] = mapped_column(index=True)
+    sequence: Mapped[int | None]
+    carrier: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    clock_started_at: Mapped[MaybeWhen]
+    clock_offset_us: Mapped[MaybeWhen]
+    started_at: Mapped[MaybeWhen]
+    started_from: Mapped[str | None]
+    duration_us: Mapped[MaybeWhen]
+    stored_at: Mapped[When] = mapped_column(index=True)
+    verified_at: Mapped[MaybeWhen]
+    condition: Mapped[str] = mapped_column(default="unchecked")
+    findings: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    technical: Mapped[Facts] = mapped_column(default=dict)
+
+    object: Mapped[StoredObject] = relationship(lazy="raise")
+    station: Mapped[Station | None] = relationship(lazy="raise")
+
+
+class Rendition(Base):
+    """A derived copy, named by original and recipe. `provenance` says how it was made, so that it can be made again and compared."""
+
+    __tablename__ = "renditions"
+
+    sha256: Mapped[Hex] = mapped_column(ForeignKey("objects.sha256"), primary_key=True)
+    recipe: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int]
+    key: Mapped[str] = mapped_column(unique=True)
+    digest: Mapped[Hex]
+    size: Mapped[Size]
+    media_type: Mapped[str]
+    provenance: Mapped[Facts]
+    made_at: Mapped[When]
+
+
+class Viewing(Base):
+    """One look at an item: who, when, what part of it was sent. Many requests of one replay are one viewing."""
+
+    __tablename__ = "viewings"
+
+    id: Mapped[IntKey]
+    item_id: Mapped[int] = mapped_column(ForeignKey("items.id"), index=True)
+    actor: Mapped[str]
+    what: Mapped[str]
+    began_at: Mapped[When]
+    last_at: Mapped[When]
+
+
+def item_by_number(session: Session, number: str) -> Item | None:
+    """Return the item of this accession number."""
+    return session.scalar(select(Item).where(Item.number == number))
+
+
+def renditions_of(session: Session, sha256: str) -> list[Rendition]:
+    """Return the renditions of an original, by recipe."""
+    return list(session.scalars(select(Rendition).where(Rendition.sha256 == sha256).order_by(Rendition.recipe)))

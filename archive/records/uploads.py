@@ -1,0 +1,58 @@
+"""Bytes in transit: one row for each upload, from its creation to its accession or end."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from archive.records.base import Base, MaybeWhen, Size, When
+
+
+class Upload(Base):
+    """One upload. How many bytes have come is the spool's to say; this row says what they are meant to be and what became of them.
+
+    `floor` is set while bytes whose checksum is not yet known to hold are being written past it.
+    """
+
+    __tablename__ = "uploads"
+    __table_args__ = (
+        CheckConstraint("state IN ('receiving', 'stored', 'refused', 'terminated', 'expired')", name="state"),
+        CheckConstraint("length >= 0", name="length"),
+        CheckConstraint("(station_id IS NULL) <> (person_id IS NULL)", name="one_source"),
+        CheckConstraint("state <> 'stored' OR item_id IS NOT NULL", name="stored_item"),
+    )
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(default="receiving", index=True)
+    length: Mapped[Size]
+    floor: Mapped[MaybeWhen]
+    name: Mapped[str]
+    declared_sha256: Mapped[str | None] = mapped_column(String(64))
+    station_id: Mapped[int | None] = mapped_column(ForeignKey("stations.id"))
+    person_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))
+    manifest: Mapped[bytes | None] = mapped_column(LargeBinary)
+    signature: Mapped[bytes | None] = mapped_column(LargeBinary)
+    created_at: Mapped[When]
+    expires_at: Mapped[When]
+    ended_at: Mapped[MaybeWhen]
+    item_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"))
+    refusal: Mapped[str | None]
+
+
+class Quarantined(Base):
+    """Bytes that were not what was declared: kept apart, visible, never an item."""
+
+    __tablename__ = "quarantine"
+
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id"), primary_key=True)
+    name: Mapped[str]
+    declared_sha256: Mapped[str] = mapped_column(String(64))
+    actual_sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[Size]
+    key: Mapped[str]
+    at: Mapped[When]
+
+
+def receiving(session: Session) -> list[Upload]:
+    """Return every upload that has not ended, oldest first."""
+    return list(session.scalars(select(Upload).where(Upload.state == "receiving").order_by(Upload.created_at)))
