@@ -96,3 +96,84 @@ class DiskFull(Unavailable):
     """The disk is full; what was received is kept, and the upload goes on when there is room again."""
 
     code = "disk_full"
+
+
+# Uploads (tus 1.0.0)
+
+
+class TusVersionUnsupported(Refusal):
+    """The request names no version of tus, or one that is not spoken here."""
+
+    code = "tus_version_unsupported"
+
+
+class OffsetConflict(Refusal):
+    """The bytes do not begin where the upload stands; ask for the offset and go on from there."""
+
+    code = "offset_conflict"
+
+
+class WrongContentType(Refusal):
+    """The body of an upload must be application/offset+octet-stream."""
+
+    code = "wrong_content_type"
+
+
+class UploadTooLarge(Refusal):
+    """The declared length is more than this archive takes in one upload."""
+
+    code = "upload_too_large"
+
+
+class PastLength(Refusal):
+    """The body goes past the length that was declared at creation; what lay within it is kept."""
+
+    code = "past_length"
+
+
+class ChecksumUnsupported(Refusal):
+    """The checksum's algorithm is not one of those offered."""
+
+    code = "checksum_unsupported"
+
+
+class ChecksumMismatch(Refusal):
+    """The body does not hash to the checksum sent with it; the upload stands where it stood before."""
+
+    code = "checksum_mismatch"
+
+
+class DigestMismatch(Refusal):
+    """All bytes arrived, and they are not the bytes that were declared; they are kept aside for a person to look at."""
+
+    code = "digest_mismatch"
+
+
+class UploadGone(Refusal):
+    """The upload was ended, expired or refused; make a new one."""
+
+    code = "upload_gone"
+
+
+class UploadBusy(Refusal):
+    """Another request writes to this upload and did not stop in time; try again."""
+
+    code = "upload_busy"
+
+
+class UploadTakenOver(Refusal):
+    """A newer request took this upload over; what this one sent is kept."""
+
+    code = "upload_taken_over"
+
+
+class BodyStalled(Refusal):
+    """The body stopped coming; what came is kept, and the upload goes on from there."""
+
+    code = "body_stalled"
+
+
+class RangeUnsatisfiable(Refusal):
+    """The asked range lies outside the file."""
+
+    code = "range_unsatisfiable"
