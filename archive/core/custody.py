@@ -1,8 +1,8 @@
-"""Custody events and the link between them.
+r"""Custody events and the link between them.
 
 An event's body is canonical JSON that names the hash of the event before it:
 
-    hash(n) = SHA-256("liuhen custody v1\\n" || body(n)),  body(n).prev = hash(n-1),  body(1).prev = 64 zeros
+    hash(n) = SHA-256("liuhen custody v1\n" || body(n)),  body(n).prev = hash(n-1),  body(1).prev = 64 zeros
 
 so that changing, removing or inserting an event breaks every link after it. A chain alone does not bind whoever holds the whole
 database: they can write it anew from any point. That needs somebody outside, which a chain in a table cannot give.

@@ -177,3 +177,92 @@ class RangeUnsatisfiable(Refusal):
     """The asked range lies outside the file."""
 
     code = "range_unsatisfiable"
+
+
+# Stations, accession, items
+
+
+class StationRevoked(Refusal):
+    """This station's key is no longer accepted; enrol it anew."""
+
+    code = "station_revoked"
+
+
+class StationExists(Refusal):
+    """A station of this name is enrolled already."""
+
+    code = "station_exists"
+
+
+class NonceSpent(Refusal):
+    """The nonce was used, has expired, or was never given to this station; ask for another."""
+
+    code = "nonce_spent"
+
+
+class ManifestMissing(Refusal):
+    """A station's upload comes with a signed manifest, or not at all."""
+
+    code = "manifest_missing"
+
+
+class ManifestWrong(Refusal):
+    """The manifest is not this station's, its signature does not hold, or it describes another upload."""
+
+    code = "manifest_wrong"
+
+
+class TooEarly(Refusal):
+    """What was asked for does not exist yet, and will when the bytes have been read back; ask again soon."""
+
+    code = "too_early"
+
+
+class NumbersSpent(Refusal):
+    """All numbers of this agency, kind and year are taken."""
+
+    code = "numbers_spent"
+
+
+class NotPlayable(Refusal):
+    """There is nothing of this item that could be shown this way."""
+
+    code = "not_playable"
+
+
+class ObjectMissing(Fault):
+    """Bytes that the archive has a record of are not in the store."""
+
+    code = "object_missing"
+    again = False
+
+
+# Cases
+
+
+class CaseExists(Refusal):
+    """A case of this number is open already."""
+
+    code = "case_exists"
+
+
+class AlreadyBound(Refusal):
+    """The item is bound to this case and stage already."""
+
+    code = "already_bound"
+
+
+# Jobs
+
+
+class LeaseLost(Fault):
+    """The job was given to another worker, because this one was not heard of in time; what it made is thrown away."""
+
+    code = "lease_lost"
+    again = False
+
+
+class JobNotDead(Refusal):
+    """Only a job that has failed for good can be run again by hand."""
+
+    code = "job_not_dead"

@@ -1,0 +1,245 @@
+"""Uploads: what is meant to come, who sends it, and what became of it. The bytes themselves are the spool's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.core import manifest as manifests
+from archive.core.access import Caller, Nobody, PersonCaller, StationCaller
+from archive.core.digest import Digest
+from archive.core.errors import Malformed, ManifestMissing, ManifestWrong, NotFound, SignInRequired, UploadGone
+from archive.core.instant import Instant
+from archive.core.note import Verify
+from archive.records.items import Item
+from archive.records.people import Person
+from archive.records.stations import Station
+from archive.records.uploads import Quarantined, Upload, receiving as receiving_rows
+
+MAX_NAME = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class UploadView:
+    """An upload as the rest of the house sees it; sizes in bytes."""
+
+    id: str
+    state: str
+    length: int
+    floor: int | None
+    name: str
+    declared: Digest | None
+    source: str
+    source_name: str
+    created_at: Instant
+    expires_at: Instant
+    number: str | None
+    sha256: str | None
+    same_bytes_as: str | None
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedView:
+    """Bytes kept aside because they were not what was declared."""
+
+    upload_id: str
+    name: str
+    declared: Digest
+    actual: Digest
+    size: int
+    source: str
+    at: Instant
+
+
+def create(
+    session: Session,
+    *,
+    upload_id: str,
+    caller: Caller,
+    length: int,
+    metadata: Mapping[str, bytes],
+    verify: Verify,
+    now: Instant,
+    expires_at: Instant,
+) -> None:
+    """Open an upload of `length` bytes.
+
+    A station's upload comes with its signed manifest, which binds the bytes; a person's may declare a digest.
+
+    Raises:
+        SignInRequired: nobody may upload.
+        ManifestMissing: a station sent no manifest or no signature.
+        ManifestWrong: the manifest is another station's, its signature does not hold, or length or digest differ from it.
+        Malformed: a name, digest or manifest has not the form it must have.
+    """
+    if isinstance(caller, Nobody):
+        raise SignInRequired(act="upload.create")
+    declared = _declared(metadata)
+    row = Upload(id=upload_id, state="receiving", length=length, name=_name(metadata), created_at=now, expires_at=expires_at)
+    if isinstance(caller, StationCaller):
+        encoded, signature = metadata.get("manifest"), metadata.get("signature")
+        if encoded is None or signature is None:
+            raise ManifestMissing(station=caller.name)
+        signed = _signed_manifest(encoded, signature, caller=caller, verify=verify)
+        if signed.size != length or (declared is not None and declared != signed.sha256):
+            raise ManifestWrong(reason="describes_another_upload", station=caller.name)
+        row.manifest, row.signature, row.station_id = encoded, signature, caller.id
+        row.name, declared = signed.name, signed.sha256
+    else:
+        row.person_id = caller.id
+    row.declared_sha256 = None if declared is None else declared.hex
+    session.add(row)
+    session.flush()
+
+
+def find(session: Session, upload_id: str) -> UploadView:
+    """Return the upload.
+
+    Raises:
+        NotFound: there never was one of this id.
+    """
+    return _view(session, _row(session, upload_id))
+
+
+def require_owner(session: Session, upload_id: str, caller: Caller) -> UploadView:
+    """Return the upload if it is the caller's own.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's, which is not told apart.
+    """
+    row = _row(session, upload_id)
+    owns = (isinstance(caller, StationCaller) and row.station_id == caller.id) or (
+        isinstance(caller, PersonCaller) and row.person_id == caller.id
+    )
+    if not owns:
+        raise NotFound(what="upload", id=upload_id[:64])
+    return _view(session, row)
+
+
+def set_floor(session: Session, upload_id: str, floor: int | None) -> None:
+    """Note that bytes past `floor` are not known to be right yet; None: all that the spool holds is.
+
+    Raises:
+        UploadGone: the upload has ended.
+    """
+    _receiving(session, upload_id).floor = floor
+    session.flush()
+
+
+def terminate(session: Session, upload_id: str, *, now: Instant) -> None:
+    """End an upload at its sender's wish; what came is dropped.
+
+    Raises:
+        UploadGone: it has ended already.
+    """
+    row = _receiving(session, upload_id)
+    row.state, row.ended_at = "terminated", now
+    session.flush()
+
+
+def expire(session: Session, *, now: Instant) -> list[str]:
+    """End every upload whose time has run out and return their ids."""
+    ended = [row for row in receiving_rows(session) if row.expires_at <= now]
+    for row in ended:
+        row.state, row.ended_at = "expired", now
+    session.flush()
+    return [row.id for row in ended]
+
+
+def receiving(session: Session) -> list[UploadView]:
+    """Return every upload that is under way, oldest first."""
+    return [_view(session, row) for row in receiving_rows(session)]
+
+
+def quarantined(session: Session, *, limit: int = 200) -> list[QuarantinedView]:
+    """Return what is kept aside, newest first."""
+    rows = session.execute(
+        select(Quarantined, Upload, Station.name, Person.name)
+        .join(Upload, Upload.id == Quarantined.upload_id)
+        .outerjoin(Station, Station.id == Upload.station_id)
+        .outerjoin(Person, Person.id == Upload.person_id)
+        .order_by(Quarantined.at.desc())
+        .limit(limit)
+    )
+    return [
+        QuarantinedView(
+            kept.upload_id,
+            kept.name,
+            Digest(kept.declared_sha256),
+            Digest(kept.actual_sha256),
+            kept.size,
+            station or person or "",
+            Instant(kept.at),
+        )
+        for kept, _upload, station, person in rows
+    ]
+
+
+def _row(session: Session, upload_id: str) -> Upload:
+    row = session.get(Upload, upload_id)
+    if row is None:
+        raise NotFound(what="upload", id=upload_id[:64])
+    return row
+
+
+def _receiving(session: Session, upload_id: str) -> Upload:
+    row = _row(session, upload_id)
+    if row.state != "receiving":
+        raise UploadGone(id=upload_id, state=row.state)
+    return row
+
+
+def _declared(metadata: Mapping[str, bytes]) -> Digest | None:
+    raw = metadata.get("sha256")
+    return None if raw is None else Digest(raw.decode("ascii", "replace"))
+
+
+def _name(metadata: Mapping[str, bytes]) -> str:
+    """The sender's file name, its last part only; path parts and control characters have no business in it."""
+    raw = metadata.get("filename", b"")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as why:
+        raise Malformed(what="filename", reason="utf8") from why
+    clean = manifests.portable_name([part for part in text.replace("\\", "/").split("/") if part not in {"", ".", ".."}][-1:])
+    return clean[:MAX_NAME] or "unnamed"
+
+
+def _signed_manifest(encoded: bytes, signature: bytes, *, caller: StationCaller, verify: Verify) -> manifests.Manifest:
+    signed = manifests.decode(encoded)
+    if not verify(caller.public_key, signature, manifests.signing_bytes(encoded)):
+        raise ManifestWrong(reason="signature", station=caller.name)
+    if signed.station != caller.name:
+        raise ManifestWrong(reason="another_station", station=caller.name)
+    return signed
+
+
+def _view(session: Session, row: Upload) -> UploadView:
+    item = None if row.item_id is None else session.get(Item, row.item_id)
+    same = None if item is None or item.same_bytes_as_id is None else session.get(Item, item.same_bytes_as_id)
+    if row.station_id is not None:
+        station = session.get(Station, row.station_id)
+        source, source_name = "station", station.name if station else ""
+    else:
+        person = session.get(Person, row.person_id)
+        source, source_name = "person", person.name if person else ""
+    return UploadView(
+        id=row.id,
+        state=row.state,
+        length=row.length,
+        floor=row.floor,
+        name=row.name,
+        declared=None if row.declared_sha256 is None else Digest(row.declared_sha256),
+        source=source,
+        source_name=source_name,
+        created_at=Instant(row.created_at),
+        expires_at=Instant(row.expires_at),
+        number=None if item is None else item.number,
+        sha256=None if item is None else item.sha256,
+        same_bytes_as=None if same is None else same.number,
+        refusal=row.refusal,
+    )
