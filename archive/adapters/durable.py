@@ -1,0 +1,72 @@
+"""Making files and names survive a power cut.
+
+Source: `fsync(2)`, `rename(2)`, and what happened to those who asked twice: after a failed fsync the kernel may call the dropped pages
+clean, so a second fsync reports success for bytes that never reached the disk. Therefore a failed sync ends the process here and now;
+whoever restarts it reads what is really there.
+
+Not guaranteed: that the disk itself tells the truth about its cache.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Final, NoReturn
+
+SYNC_FAILED: Final = 74
+"""Exit status after a failed sync (EX_IOERR of sysexits.h)."""
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def is_full(error: OSError) -> bool:
+    """Say whether this error means that there is no room: on the disk, in a quota, or under a file size limit."""
+    return error.errno in _FULL
+
+
+def sync_file(fd: int) -> None:
+    """Make the file's bytes and what is needed to read them durable, or end the process."""
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        die(error)
+
+
+def sync_path(path: Path) -> None:
+    """Make a file with its attributes, or a directory's names, durable, or end the process.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            die(error)
+    finally:
+        os.close(fd)
+
+
+def make_directories(root: Path, directory: Path) -> None:
+    """Make `directory` under `root`, and the names of all directories between them durable.
+
+    A directory that is already there is synced too: whoever made it may have died before doing so.
+
+    Raises:
+        OSError: One of them cannot be made.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    step = directory
+    while step != root:
+        step = step.parent
+        sync_path(step)
+
+
+def die(error: OSError) -> NoReturn:
+    """End the process because the disk did not take what it was given; nothing may run that would answer as if it had."""
+    sys.stderr.write(f"liuhen: the disk did not take what was written ({error}); ending, so that nothing is acknowledged\n")
+    sys.stderr.flush()
+    os._exit(SYNC_FAILED)
