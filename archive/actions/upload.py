@@ -17,7 +17,8 @@ from archive.core.note import Verify
 from archive.records.items import Item
 from archive.records.people import Person
 from archive.records.stations import Station
-from archive.records.uploads import Quarantined, Upload, receiving as receiving_rows
+from archive.records.uploads import Quarantined, Upload
+from archive.records.uploads import receiving as receiving_rows
 
 MAX_NAME = 1024
 

@@ -1,0 +1,218 @@
+"""Accession (入档): the one act of taking bytes in, with a number.
+
+Everything that must stand together is written in the caller's one transaction: the object, the item with its number, the upload's end,
+the jobs that will read back and examine, and the custody event. The bytes are in the store before it begins, and the sender is
+answered after it has committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.orm import Session
+
+from archive.actions import custody, jobs
+from archive.core import manifest as manifests
+from archive.core.accession import MAX_SERIAL, AccessionNumber, Kind
+from archive.core.custody import EventKind
+from archive.core.digest import Digest, quarantine_key
+from archive.core.errors import NotFound, NumbersSpent, UploadGone
+from archive.core.instant import Instant, local
+from archive.core.sniff import Sniffed
+from archive.ports import Put
+from archive.records.items import Item, Serial, StoredObject
+from archive.records.people import Person
+from archive.records.stations import Station
+from archive.records.uploads import Quarantined, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the sender is told."""
+
+    number: str
+    digest: Digest
+    same_bytes_as: str | None
+
+
+def accept(
+    session: Session,
+    *,
+    upload_id: str,
+    digest: Digest,
+    size: int,
+    put: Put,
+    sniffed: Sniffed,
+    agency: str,
+    zone: ZoneInfo,
+    now: Instant,
+) -> Accepted:
+    """Take in the bytes of a finished upload, which are in the store under their digest; asking again answers the same.
+
+    Raises:
+        NotFound: there is no such upload.
+        UploadGone: it ended otherwise.
+        NumbersSpent: no number is left of this agency, kind and year.
+    """
+    upload = session.get(Upload, upload_id)
+    if upload is None:
+        raise NotFound(what="upload", id=upload_id)
+    if upload.state == "stored":
+        return _accepted(session, upload)
+    if upload.state != "receiving":
+        raise UploadGone(id=upload_id, state=upload.state)
+    earlier = session.scalar(select(Item).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1))
+    if session.get(StoredObject, digest.hex) is None:
+        session.add(StoredObject(sha256=digest.hex, size=size, stored_at=now))
+        session.flush()
+    number = _take_number(session, agency=agency, kind=sniffed.kind, year=local(now, zone).year)
+    item = Item(
+        number=str(number),
+        agency=agency,
+        letters=number.kind.letters,
+        year=number.year,
+        serial=number.serial,
+        kind=sniffed.kind.value,
+        sha256=digest.hex,
+        upload_id=upload_id,
+        same_bytes_as_id=None if earlier is None else earlier.id,
+        name=upload.name,
+        media_type=sniffed.media_type,
+        container=sniffed.container,
+        station_id=upload.station_id,
+        person_id=upload.person_id,
+        manifest=upload.manifest,
+        signature=upload.signature,
+        stored_at=now,
+        findings=[],
+        technical={},
+        **_from_manifest(upload.manifest),
+    )
+    session.add(item)
+    session.flush()
+    upload.state, upload.ended_at, upload.item_id, upload.floor = "stored", now, item.id, None
+    for kind in ("examine", "read_back"):
+        jobs.enqueue(session, kind=kind, item_id=item.id, sha256=digest.hex, now=now)
+    actor = _actor(session, upload)
+    if put is Put.REPAIRED:
+        custody.record(
+            session,
+            kind=EventKind.REPAIRED,
+            at=now,
+            actor="archive",
+            subject=digest.hex,
+            item_id=item.id,
+            facts={"sha256": digest.hex, "from": str(number)},
+        )
+    custody.record(
+        session,
+        kind=EventKind.STORED,
+        at=now,
+        actor=actor,
+        subject=str(number),
+        item_id=item.id,
+        facts={
+            "number": str(number),
+            "sha256": digest.hex,
+            "size": size,
+            "upload": upload_id,
+            "same_bytes_as": None if earlier is None else earlier.number,
+        },
+    )
+    return _accepted(session, upload)
+
+
+def quarantine(session: Session, *, upload_id: str, declared: Digest, actual: Digest, size: int, now: Instant) -> None:
+    """Record that an upload's bytes are not those declared; they are in the store under their quarantine key. Asking again is no error.
+
+    Raises:
+        NotFound: there is no such upload.
+        UploadGone: it ended otherwise.
+    """
+    upload = session.get(Upload, upload_id)
+    if upload is None:
+        raise NotFound(what="upload", id=upload_id)
+    if upload.state == "refused":
+        return
+    if upload.state != "receiving":
+        raise UploadGone(id=upload_id, state=upload.state)
+    upload.state, upload.ended_at, upload.refusal, upload.floor = "refused", now, "digest_mismatch", None
+    session.add(
+        Quarantined(
+            upload_id=upload_id,
+            name=upload.name,
+            declared_sha256=declared.hex,
+            actual_sha256=actual.hex,
+            size=size,
+            key=quarantine_key(upload_id),
+            at=now,
+        )
+    )
+    custody.record(
+        session,
+        kind=EventKind.REFUSED,
+        at=now,
+        actor=_actor(session, upload),
+        subject=upload_id,
+        facts={"upload": upload_id, "declared": declared.hex, "actual": actual.hex, "size": size},
+    )
+
+
+def _take_number(session: Session, *, agency: str, kind: Kind, year: int) -> AccessionNumber:
+    """Take the next serial in this transaction: if it rolls back, so does the counter, and no gap is left."""
+    insert = insert_postgresql if session.get_bind().dialect.name == "postgresql" else insert_sqlite
+    statement = (
+        insert(Serial)
+        .values(agency=agency, letters=kind.letters, year=year, last=1)
+        .on_conflict_do_update(index_elements=["agency", "letters", "year"], set_={"last": Serial.last + 1})
+        .returning(Serial.last)
+    )
+    serial = session.execute(statement).scalar_one()
+    if serial > MAX_SERIAL:
+        raise NumbersSpent(agency=agency, kind=kind.value, year=year)
+    return AccessionNumber(agency, kind, year, serial)
+
+
+def _from_manifest(encoded: bytes | None) -> dict[str, Any]:
+    if encoded is None:
+        return {}
+    signed = manifests.decode(encoded)
+    carrier: Mapping[str, str] = {
+        "label": signed.carrier.label,
+        "identity": signed.carrier.identity,
+        "kind": signed.carrier.kind,
+    }
+    corrected = signed.started_at
+    if signed.started_at is not None and signed.clock_offset_us is not None:
+        corrected = Instant(signed.started_at + signed.clock_offset_us)
+    return {
+        "recorder": signed.recorder,
+        "officer": signed.officer,
+        "sequence": signed.sequence,
+        "carrier": dict(carrier),
+        "clock_started_at": signed.started_at,
+        "clock_offset_us": signed.clock_offset_us,
+        "started_at": corrected,
+        "started_from": signed.started_from,
+    }
+
+
+def _actor(session: Session, upload: Upload) -> str:
+    if upload.station_id is not None:
+        station = session.get(Station, upload.station_id)
+        return f"station:{station.name}" if station else "station"
+    person = session.get(Person, upload.person_id)
+    return f"person:{person.login}" if person else "person"
+
+
+def _accepted(session: Session, upload: Upload) -> Accepted:
+    item = session.get(Item, upload.item_id)
+    assert item is not None
+    same = None if item.same_bytes_as_id is None else session.get(Item, item.same_bytes_as_id)
+    return Accepted(item.number, Digest(item.sha256), None if same is None else same.number)

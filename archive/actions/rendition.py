@@ -1,0 +1,95 @@
+"""Renditions: derived copies, each named by its original and recipe, each with how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.actions import custody
+from archive.core.custody import EventKind
+from archive.core.digest import Digest
+from archive.core.errors import NotFound
+from archive.core.instant import Instant
+from archive.records.items import Item, Rendition, renditions_of
+
+PLAYABLE = ("audio-fix", "remux", "transcode")
+
+
+@dataclass(frozen=True, slots=True)
+class RenditionView:
+    """A rendition as the rest of the house sees it; `size` in bytes."""
+
+    recipe: str
+    version: int
+    key: str
+    digest: Digest
+    size: int
+    media_type: str
+    provenance: Mapping[str, Any]
+    made_at: Instant
+
+
+def publish(
+    session: Session,
+    *,
+    sha256: Digest,
+    recipe: str,
+    version: int,
+    key: str,
+    digest: Digest,
+    size: int,
+    media_type: str,
+    provenance: Mapping[str, Any],
+    now: Instant,
+) -> None:
+    """Record a rendition whose bytes are in the store under `key`; one of the same original and recipe takes the place of the older.
+
+    The custody event stands with every item of these bytes' first accession; a rendition made again with the same digest says nothing new
+    and is not recorded twice.
+    """
+    row = session.get(Rendition, (sha256.hex, recipe))
+    if row is not None and row.digest == digest.hex and row.key == key:
+        return
+    if row is None:
+        row = Rendition(sha256=sha256.hex, recipe=recipe)
+        session.add(row)
+    row.version, row.key, row.digest, row.size = version, key, digest.hex, size
+    row.media_type, row.provenance, row.made_at = media_type, dict(provenance), now
+    session.flush()
+    first = session.scalar(select(Item).where(Item.sha256 == sha256.hex).order_by(Item.id).limit(1))
+    custody.record(
+        session,
+        kind=EventKind.RENDITION,
+        at=now,
+        actor="archive",
+        subject=sha256.hex,
+        item_id=None if first is None else first.id,
+        facts={"sha256": sha256.hex, "recipe": recipe, "version": version, "rendition": digest.hex, "size": size},
+    )
+
+
+def of(session: Session, sha256: Digest) -> list[RenditionView]:
+    """Return the renditions of an original, by recipe."""
+    return [_view(row) for row in renditions_of(session, sha256.hex)]
+
+
+def find(session: Session, sha256: Digest, recipe: str) -> RenditionView:
+    """Return one rendition.
+
+    Raises:
+        NotFound: it has not been made.
+    """
+    row = session.get(Rendition, (sha256.hex, recipe))
+    if row is None:
+        raise NotFound(what="rendition", recipe=recipe[:64])
+    return _view(row)
+
+
+def _view(row: Rendition) -> RenditionView:
+    return RenditionView(
+        row.recipe, row.version, row.key, Digest(row.digest), row.size, row.media_type, row.provenance, Instant(row.made_at)
+    )

@@ -1,0 +1,72 @@
+"""What examination found out about an item: condition, findings, technical facts. It adds to an item and changes nothing that came with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from archive.actions import custody
+from archive.core.custody import EventKind
+from archive.core.errors import NotFound
+from archive.core.instant import Instant
+from archive.records.items import Item
+
+CONDITIONS = ("sound", "damaged", "unrecognised")
+
+
+def record(
+    session: Session,
+    *,
+    item_id: int,
+    condition: str,
+    findings: Sequence[Mapping[str, Any]],
+    technical: Mapping[str, Any],
+    started_at: Instant | None = None,
+    duration_us: int | None = None,
+    now: Instant,
+) -> None:
+    """Record an examination.
+
+    `findings` are {code, facts} each, in words only on pages; `technical` is the probe's facts and the plan; `started_at` is the media's own
+    statement of its start (recorder's clock), used where the station's manifest had none.
+
+    Raises:
+        NotFound: there is no such item.
+    """
+    assert condition in CONDITIONS
+    item = session.get(Item, item_id)
+    if item is None:
+        raise NotFound(what="item", id=item_id)
+    item.condition, item.findings, item.technical, item.duration_us = (
+        condition,
+        [dict(f) for f in findings],
+        dict(technical),
+        duration_us,
+    )
+    if item.clock_started_at is None and started_at is not None:
+        item.clock_started_at, item.started_from = started_at, "media"
+        item.started_at = Instant(started_at + (item.clock_offset_us or 0))
+    custody.record(
+        session,
+        kind=EventKind.EXAMINED,
+        at=now,
+        actor="archive",
+        subject=item.number,
+        item_id=item.id,
+        facts={"number": item.number, "condition": condition, "findings": [str(f["code"]) for f in findings]},
+    )
+
+
+def merge(session: Session, *, item_id: int, facts: Mapping[str, Any]) -> None:
+    """Add facts that a later job found (page count, loudness …) to an item's technical facts, replacing those of the same name.
+
+    Raises:
+        NotFound: there is no such item.
+    """
+    item = session.get(Item, item_id)
+    if item is None:
+        raise NotFound(what="item", id=item_id)
+    item.technical = {**item.technical, **facts}
+    session.flush()

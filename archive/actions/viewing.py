@@ -1,0 +1,41 @@
+"""Viewings (调阅): every look at an item is logged, one viewing for the many requests of one replay."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from archive.actions import custody
+from archive.core.access import Caller
+from archive.core.custody import EventKind
+from archive.core.instant import MINUTE, Instant
+from archive.records.items import Item, Viewing
+
+PAUSE = 30 * MINUTE
+"""A look that pauses longer is another look."""
+
+
+def look(session: Session, *, item_id: int, caller: Caller, what: str, now: Instant) -> None:
+    """Log that the caller looks: `what` is page, replay, pages or download; goes on with the viewing that is open, or opens one."""
+    open_one = session.scalar(
+        select(Viewing)
+        .where(Viewing.item_id == item_id, Viewing.actor == caller.actor, Viewing.what == what, Viewing.last_at > now - PAUSE)
+        .order_by(Viewing.id.desc())
+        .limit(1)
+    )
+    if open_one is not None and what != "download":
+        open_one.last_at = max(open_one.last_at, now)
+        session.flush()
+        return
+    session.add(Viewing(item_id=item_id, actor=caller.actor, what=what, began_at=now, last_at=now))
+    item = session.get(Item, item_id)
+    assert item is not None
+    custody.record(
+        session,
+        kind=EventKind.DOWNLOADED if what == "download" else EventKind.VIEWED,
+        at=now,
+        actor=caller.actor,
+        subject=item.number,
+        item_id=item_id,
+        facts={"number": item.number, "what": what},
+    )
