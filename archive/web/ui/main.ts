@@ -1,2 +1,9 @@
 import "@tabler/core/dist/css/tabler.min.css";
+import "./app.css";
+import "./player.css";
+import "./timeline.css";
 import "htmx.org";
+import "./page";
+import "./pages";
+import "./player";
+import "./timeline";

@@ -1,0 +1,62 @@
+// The storyboard: a sprite of small pictures and a WebVTT file that says which rectangle belongs to which seconds.
+
+import { sized } from "./dom";
+
+export interface Tile {
+  readonly start: number;
+  readonly end: number;
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+const CUE = /(?:(\d+):)?(\d{2}):(\d{2})\.(\d{3})\s+-->\s+(?:(\d+):)?(\d{2}):(\d{2})\.(\d{3})[^\n]*\n[^\n]*#xywh=(\d+),(\d+),(\d+),(\d+)/g;
+
+/** The tiles of a WebVTT storyboard in order of time; anything that is not a tile is passed over. */
+export function tiles(vtt: string): Tile[] {
+  const found: Tile[] = [];
+  for (const cue of vtt.replaceAll("\r\n", "\n").matchAll(CUE)) {
+    const n = cue.slice(1).map((part) => Number(part ?? 0)) as number[];
+    const at = (from: number): number => (n[from] ?? 0) * 3600 + (n[from + 1] ?? 0) * 60 + (n[from + 2] ?? 0) + (n[from + 3] ?? 0) / 1000;
+    found.push({ start: at(0), end: at(4), x: n[8] ?? 0, y: n[9] ?? 0, width: n[10] ?? 0, height: n[11] ?? 0 });
+  }
+  return found.sort((a, b) => a.start - b.start);
+}
+
+/** The tile shown at a second: the last one that has begun. */
+export function tileAt(board: readonly Tile[], second: number): Tile | undefined {
+  let low = 0;
+  let high = board.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((board[middle]?.start ?? Infinity) <= second) low = middle + 1;
+    else high = middle;
+  }
+  return board[Math.max(0, low - 1)];
+}
+
+/** Fills the strip with as many tiles as fit, each the one of the second at its left edge. */
+export function drawStrip(canvas: HTMLCanvasElement, sprite: HTMLImageElement, board: readonly Tile[], duration: number): void {
+  const room = sized(canvas);
+  const first = board[0];
+  if (!room || !first || first.height === 0 || duration <= 0) return;
+  const { context, width, height } = room;
+  const count = Math.max(1, Math.round(width / ((first.width * height) / first.height)));
+  const each = width / count;
+  for (let index = 0; index < count; index += 1) {
+    const tile = tileAt(board, (duration * (index + 0.5)) / count);
+    if (tile) context.drawImage(sprite, tile.x, tile.y, tile.width, tile.height, index * each, 0, each - 1, height);
+  }
+}
+
+/** Draws one tile to fill a preview canvas. */
+export function drawTile(canvas: HTMLCanvasElement, sprite: HTMLImageElement, tile: Tile): void {
+  const shown = 176;
+  const height = Math.round((shown * tile.height) / Math.max(1, tile.width));
+  canvas.width = shown * 2;
+  canvas.height = height * 2;
+  canvas.style.width = `${shown}px`;
+  canvas.style.height = `${height}px`;
+  canvas.getContext("2d")?.drawImage(sprite, tile.x, tile.y, tile.width, tile.height, 0, 0, canvas.width, canvas.height);
+}
