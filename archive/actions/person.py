@@ -120,16 +120,5 @@ def set_password(session: Session, *, login: str, password: str, password_hash: 
     )
 
 
-def require_signed_in(caller: PersonCaller | None) -> PersonCaller:
-    """Return the caller.
-
-    Raises:
-        WrongCredentials: there is none.
-    """
-    if caller is None:
-        raise WrongCredentials
-    return caller
-
-
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,7 @@
-"""What examination found out about an item: condition, findings, technical facts. It adds to an item and changes nothing that came with it."""
+"""What examination found out about an item: condition, findings, technical facts.
+
+It adds to an item and changes nothing that came with it.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ def record(
 ) -> None:
     """Record an examination.
 
-    `findings` are {code, facts} each, in words only on pages; `technical` is the probe's facts and the plan; `started_at` is the media's own
-    statement of its start (recorder's clock), used where the station's manifest had none.
+    `findings` are {code, facts} each, in words only on pages; `technical` is the probe's facts and the plan; `started_at` is
+    the media's own statement of its start (recorder's clock), used where the station's manifest had none.
 
     Raises:
         NotFound: there is no such item.

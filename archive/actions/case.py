@@ -1,0 +1,309 @@
+"""Cases in their first form: open one, bind items to it and to a stage, and read its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from archive.actions import custody
+from archive.core.access import PersonCaller
+from archive.core.accession import Kind
+from archive.core.cases import Stage, required_text
+from archive.core.custody import EventKind
+from archive.core.errors import AlreadyBound, CaseExists, NotFound
+from archive.core.instant import Instant
+from archive.core.timeline import Span, Stretch, position, rows, stretches
+from archive.records.cases import Binding, Case
+from archive.records.items import Item, item_by_number
+from archive.records.people import Person
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """A case as lists and heads show it."""
+
+    id: int
+    number: str
+    title: str
+    subject: str
+    opened_at: Instant
+    opened_by: str
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """An item within a case: where it stands and what it is."""
+
+    binding_id: int
+    stage: Stage
+    at: Instant | None
+    number: str
+    kind: Kind
+    name: str
+    recorder: str | None
+    officer: str | None
+    started_at: Instant | None
+    duration_us: int | None
+    clock_verified: bool
+    condition: str
+    verified_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something drawn on the timeline; `left` and `right` are permyriads of the axis, `row` counts within its lane."""
+
+    bound: Bound
+    span: Span
+    left: int
+    right: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane: a recorder's recordings, or the documents and photos. `rows` is how many rows it needs."""
+
+    recorder: str | None
+    officer: str | None
+    marks: Sequence[Mark]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageBar:
+    """From the first to the last thing on record of a stage."""
+
+    stage: Stage
+    span: Span
+    left: int
+    right: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A case's timeline; `undated` is what has no time to stand at."""
+
+    case: CaseView
+    axis: Sequence[Stretch]
+    stages: Sequence[StageBar]
+    recorders: Sequence[Lane]
+    documents: Lane
+    undated: Sequence[Bound]
+    bound: Sequence[Bound]
+
+
+def open_case(session: Session, *, number: str, title: str, subject: str, by: PersonCaller, now: Instant) -> int:
+    """Open a case and return its id.
+
+    Raises:
+        Malformed: number, title or subject is empty, longer than 200 characters, or holds control characters.
+        CaseExists: the number is taken.
+    """
+    clean = required_text("case_number", number)
+    if session.scalar(select(Case.id).where(Case.number == clean)) is not None:
+        raise CaseExists(number=clean)
+    case = Case(
+        number=clean,
+        title=required_text("case_title", title),
+        subject=required_text("case_subject", subject),
+        opened_at=now,
+        opened_by_id=by.id,
+    )
+    session.add(case)
+    session.flush()
+    custody.record(
+        session, kind=EventKind.CASE_OPENED, at=now, actor=by.actor, subject=clean, case_id=case.id, facts={"case": clean}
+    )
+    return case.id
+
+
+def bind(session: Session, *, case_id: int, number: str, stage: Stage, at: Instant | None, by: PersonCaller, now: Instant) -> int:
+    """Bind an item to a case and a stage and return the binding's id; `at` is the time written on the paper, where there is one.
+
+    Raises:
+        NotFound: no such case or item.
+        AlreadyBound: it is bound to this case and stage.
+    """
+    case = _case(session, case_id)
+    item = item_by_number(session, number)
+    if item is None:
+        raise NotFound(what="item", number=number[:64])
+    standing = select(Binding.id).where(
+        Binding.case_id == case.id, Binding.item_id == item.id, Binding.stage == stage.value, Binding.unbound_at.is_(None)
+    )
+    if session.scalar(standing) is not None:
+        raise AlreadyBound(number=number, stage=stage.value)
+    bound = Binding(case_id=case.id, item_id=item.id, stage=stage.value, at=at, bound_at=now, bound_by_id=by.id)
+    session.add(bound)
+    session.flush()
+    custody.record(
+        session,
+        kind=EventKind.BOUND,
+        at=now,
+        actor=by.actor,
+        subject=item.number,
+        item_id=item.id,
+        case_id=case.id,
+        facts={"case": case.number, "number": item.number, "stage": stage.value},
+    )
+    return bound.id
+
+
+def unbind(session: Session, *, case_id: int, binding_id: int, by: PersonCaller, now: Instant) -> None:
+    """End a binding; that it was is kept.
+
+    Raises:
+        NotFound: no such binding stands in this case.
+    """
+    bound = session.get(Binding, binding_id)
+    if bound is None or bound.case_id != case_id or bound.unbound_at is not None:
+        raise NotFound(what="binding", id=binding_id)
+    bound.unbound_at, bound.unbound_by_id = now, by.id
+    case, item = session.get(Case, bound.case_id), session.get(Item, bound.item_id)
+    assert case is not None
+    assert item is not None
+    custody.record(
+        session,
+        kind=EventKind.UNBOUND,
+        at=now,
+        actor=by.actor,
+        subject=item.number,
+        item_id=item.id,
+        case_id=case.id,
+        facts={"case": case.number, "number": item.number, "stage": bound.stage},
+    )
+
+
+def cases(session: Session, *, q: str | None = None, before: int | None = None, limit: int = 50) -> list[CaseView]:
+    """Return cases, newest first, those with an id below `before`; `q` is looked for in number, title and subject."""
+    query = select(Case, Person.name).join(Person, Person.id == Case.opened_by_id).order_by(Case.id.desc()).limit(limit)
+    if q:
+        query = query.where(or_(*(column.contains(q, autoescape=True) for column in (Case.number, Case.title, Case.subject))))
+    if before is not None:
+        query = query.where(Case.id < before)
+    return [_view(session, case, opened_by) for case, opened_by in session.execute(query)]
+
+
+def count(session: Session, *, q: str | None = None) -> int:
+    """Return how many cases there are, of those in which `q` is found."""
+    query = select(func.count()).select_from(Case)
+    if q:
+        query = query.where(or_(*(column.contains(q, autoescape=True) for column in (Case.number, Case.title, Case.subject))))
+    return session.scalar(query) or 0
+
+
+def find(session: Session, case_id: int) -> CaseView:
+    """Return a case.
+
+    Raises:
+        NotFound: there is none.
+    """
+    case = _case(session, case_id)
+    person = session.get(Person, case.opened_by_id)
+    return _view(session, case, person.name if person else "")
+
+
+def timeline(session: Session, case_id: int) -> Timeline:
+    """Return a case's timeline: recordings at their wall-clock span, documents at the time on the paper.
+
+    A recording whose clock is not verified stands at what its recorder's clock said, and says so.
+
+    Raises:
+        NotFound: there is no such case.
+    """
+    view = find(session, case_id)
+    bound = _bound(session, case_id)
+    placed = [(each, span) for each in bound if (span := _span(each)) is not None]
+    axis = stretches(span for _each, span in placed)
+    films = [(each, span) for each, span in placed if each.kind in (Kind.RECORDING, Kind.AUDIO)]
+    papers = [(each, span) for each, span in placed if each.kind not in (Kind.RECORDING, Kind.AUDIO)]
+    names = list(dict.fromkeys((each.recorder, each.officer) for each, _span in films))
+    lanes = [
+        _lane(name, officer, [f for f in films if (f[0].recorder, f[0].officer) == (name, officer)], axis)
+        for name, officer in names
+    ]
+    return Timeline(
+        case=view,
+        axis=axis,
+        stages=_stage_bars(placed, axis),
+        recorders=lanes,
+        documents=_lane(None, None, papers, axis),
+        undated=[each for each in bound if _span(each) is None],
+        bound=bound,
+    )
+
+
+def _lane(recorder: str | None, officer: str | None, placed: list[tuple[Bound, Span]], axis: list[Stretch]) -> Lane:
+    chosen = rows([span for _each, span in placed])
+    marks = [
+        Mark(each, span, position(axis, span.start), position(axis, span.end), row)
+        for (each, span), row in zip(placed, chosen, strict=True)
+    ]
+    return Lane(recorder, officer, marks, max(chosen, default=0) + 1)
+
+
+def _stage_bars(placed: list[tuple[Bound, Span]], axis: list[Stretch]) -> list[StageBar]:
+    spans: list[tuple[Stage, Span]] = []
+    for stage in Stage:
+        own = [span for each, span in placed if each.stage is stage]
+        if own:
+            spans.append((stage, Span(min(s.start for s in own), max(s.end for s in own))))
+    chosen = rows([span for _stage, span in spans])
+    return [
+        StageBar(stage, span, position(axis, span.start), position(axis, span.end), row)
+        for (stage, span), row in zip(spans, chosen, strict=True)
+    ]
+
+
+def _span(each: Bound) -> Span | None:
+    start = each.at if each.at is not None else each.started_at
+    if start is None:
+        return None
+    return Span(start, Instant(start + (each.duration_us or 0)))
+
+
+def _bound(session: Session, case_id: int) -> list[Bound]:
+    found = session.execute(
+        select(Binding, Item)
+        .join(Item, Item.id == Binding.item_id)
+        .where(Binding.case_id == case_id, Binding.unbound_at.is_(None))
+        .order_by(func.coalesce(Binding.at, Item.started_at, Item.stored_at), Binding.id)
+    )
+    return [
+        Bound(
+            binding_id=bound.id,
+            stage=Stage(bound.stage),
+            at=None if bound.at is None else Instant(bound.at),
+            number=item.number,
+            kind=Kind(item.kind),
+            name=item.name,
+            recorder=item.recorder,
+            officer=item.officer,
+            started_at=None if item.started_at is None else Instant(item.started_at),
+            duration_us=item.duration_us,
+            clock_verified=item.clock_offset_us is not None,
+            condition=item.condition,
+            verified_at=None if item.verified_at is None else Instant(item.verified_at),
+        )
+        for bound, item in found
+    ]
+
+
+def _case(session: Session, case_id: int) -> Case:
+    case = session.get(Case, case_id)
+    if case is None:
+        raise NotFound(what="case", id=case_id)
+    return case
+
+
+def _view(session: Session, case: Case, opened_by: str) -> CaseView:
+    bound = select(func.count(Binding.item_id.distinct())).where(Binding.case_id == case.id, Binding.unbound_at.is_(None))
+    return CaseView(
+        case.id, case.number, case.title, case.subject, Instant(case.opened_at), opened_by, session.scalar(bound) or 0
+    )

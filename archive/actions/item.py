@@ -1,0 +1,329 @@
+"""Items as people and programs see them: one, or a page of many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from archive.core.accession import Kind
+from archive.core.digest import Digest
+from archive.core.errors import NotFound
+from archive.core.instant import Instant
+from archive.records.cases import Binding, Case
+from archive.records.items import Item, StoredObject, item_by_number
+from archive.records.people import Person
+from archive.records.stations import Station
+
+MAX_PAGE = 500
+
+
+class Sort(StrEnum):
+    """What a list is ordered by."""
+
+    STORED = "stored"
+    STARTED = "started"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which items a list shows; None everywhere shows all. `start` and `end` bound the time a recording began (half-open)."""
+
+    q: str | None = None
+    kind: Kind | None = None
+    officer: str | None = None
+    recorder: str | None = None
+    start: Instant | None = None
+    end: Instant | None = None
+    state: str | None = None
+    """stored | verified | flawed | damaged."""
+    bound: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a list; sizes in bytes, durations in microseconds."""
+
+    id: int
+    number: str
+    kind: Kind
+    name: str
+    size: int
+    sha256: Digest
+    recorder: str | None
+    officer: str | None
+    started_at: Instant | None
+    clock_verified: bool
+    duration_us: int | None
+    stored_at: Instant
+    verified_at: Instant | None
+    verdict: str | None
+    condition: str
+    source: str
+    cases: tuple[str, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list: its rows, how many there are in all, and where the next page begins."""
+
+    rows: Sequence[Row]
+    total: int
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BindingView:
+    """Where an item is bound."""
+
+    id: int
+    case_id: int
+    case_number: str
+    case_title: str
+    stage: str
+    at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemView:
+    """Everything about one item.
+
+    `clock_started_at` is what the recorder's clock said, `started_at` that plus the known offset (equal to it where none is known).
+    """
+
+    id: int
+    number: str
+    kind: Kind
+    name: str
+    media_type: str
+    container: str
+    size: int
+    sha256: Digest
+    upload_id: str
+    same_bytes_as: str | None
+    source: str
+    source_name: str
+    recorder: str | None
+    officer: str | None
+    sequence: int | None
+    carrier: Mapping[str, str] | None
+    clock_started_at: Instant | None
+    clock_offset_us: int | None
+    started_at: Instant | None
+    started_from: str | None
+    duration_us: int | None
+    stored_at: Instant
+    verified_at: Instant | None
+    checked_at: Instant | None
+    verdict: str | None
+    condition: str
+    findings: Sequence[Mapping[str, Any]]
+    technical: Mapping[str, Any]
+    manifest: bytes | None
+    signature: bytes | None
+    bindings: Sequence[BindingView]
+
+    @property
+    def clock_verified(self) -> bool:
+        """Whether the recorder's clock was compared with a station's."""
+        return self.clock_offset_us is not None
+
+
+def find(session: Session, number: str) -> ItemView:
+    """Return the item of this number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    item = item_by_number(session, number)
+    if item is None:
+        raise NotFound(what="item", number=number[:64])
+    stored = session.get(StoredObject, item.sha256)
+    assert stored is not None
+    same = None if item.same_bytes_as_id is None else session.get(Item, item.same_bytes_as_id)
+    source, source_name = _source(session, item)
+    return ItemView(
+        id=item.id,
+        number=item.number,
+        kind=Kind(item.kind),
+        name=item.name,
+        media_type=item.media_type,
+        container=item.container,
+        size=stored.size,
+        sha256=Digest(item.sha256),
+        upload_id=item.upload_id,
+        same_bytes_as=None if same is None else same.number,
+        source=source,
+        source_name=source_name,
+        recorder=item.recorder,
+        officer=item.officer,
+        sequence=item.sequence,
+        carrier=item.carrier,
+        clock_started_at=_maybe(item.clock_started_at),
+        clock_offset_us=item.clock_offset_us,
+        started_at=_maybe(item.started_at),
+        started_from=item.started_from,
+        duration_us=item.duration_us,
+        stored_at=Instant(item.stored_at),
+        verified_at=_maybe(item.verified_at),
+        checked_at=_maybe(stored.checked_at),
+        verdict=stored.verdict,
+        condition=item.condition,
+        findings=item.findings,
+        technical=item.technical,
+        manifest=item.manifest,
+        signature=item.signature,
+        bindings=_bindings(session, item.id),
+    )
+
+
+def page(
+    session: Session,
+    wanted: Filter,
+    *,
+    sort: Sort = Sort.STORED,
+    descending: bool = True,
+    after: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """Return a page of items; `after` is the cursor of the last row seen. Rows without the sorted value come last either way."""
+    where = _where(wanted)
+    total = session.scalar(select(func.count()).select_from(Item).join(StoredObject).where(*where)) or 0
+    value = _sort_value(sort, descending=descending)
+    key = (value.desc(), Item.id.desc()) if descending else (value, Item.id)
+    query = _rows_query().where(*where).order_by(*key).limit(min(limit, MAX_PAGE) + 1)
+    position = _position(after)
+    if position is not None:
+        last_value, last_id = position
+        past = value < last_value if descending else value > last_value
+        tie = Item.id < last_id if descending else Item.id > last_id
+        query = query.where(or_(past, and_(value == last_value, tie)))
+    found = list(session.execute(query.add_columns(value)))
+    more = len(found) > min(limit, MAX_PAGE)
+    rows = [_row(session, *each) for each in found[: min(limit, MAX_PAGE)]]
+    return Page(rows, total, rows[-1].cursor if more else None)
+
+
+def choices(session: Session) -> tuple[list[str], list[str]]:
+    """Return the recorders and the officers that items name, for a list's filters."""
+    recorders = session.scalars(select(Item.recorder).where(Item.recorder.is_not(None)).distinct().order_by(Item.recorder))
+    officers = session.scalars(select(Item.officer).where(Item.officer.is_not(None)).distinct().order_by(Item.officer))
+    return [r for r in recorders if r], [o for o in officers if o]
+
+
+def unbound_count(session: Session) -> int:
+    """Return how many items are bound to no case."""
+    return session.scalar(select(func.count()).select_from(Item).where(*_where(Filter(bound=False)))) or 0
+
+
+def _rows_query() -> Select[Any]:
+    return (
+        select(Item, StoredObject, Station.name, Person.name)
+        .join(StoredObject, StoredObject.sha256 == Item.sha256)
+        .outerjoin(Station, Station.id == Item.station_id)
+        .outerjoin(Person, Person.id == Item.person_id)
+    )
+
+
+def _sort_value(sort: Sort, *, descending: bool) -> ColumnElement[int]:
+    if sort is Sort.SIZE:
+        return func.coalesce(StoredObject.size, 0)
+    if sort is Sort.STARTED:
+        return func.coalesce(Item.started_at, -1 if descending else 2**62)
+    return func.coalesce(Item.stored_at, 0)
+
+
+def _position(after: str | None) -> tuple[int, int] | None:
+    value, _, last_id = (after or "").partition("_")
+    try:
+        return int(value), int(last_id)
+    except ValueError:
+        return None
+
+
+def _where(wanted: Filter) -> list[ColumnElement[bool]]:
+    bound = exists().where(Binding.item_id == Item.id, Binding.unbound_at.is_(None))
+    found: list[ColumnElement[bool]] = []
+    if wanted.q:
+        in_case = exists().where(
+            Binding.item_id == Item.id,
+            Binding.unbound_at.is_(None),
+            Case.id == Binding.case_id,
+            or_(Case.number.contains(wanted.q, autoescape=True), Case.title.contains(wanted.q, autoescape=True)),
+        )
+        columns = (Item.number, Item.name, Item.recorder, Item.officer)
+        found.append(or_(in_case, Item.sha256 == wanted.q.lower(), *(c.contains(wanted.q, autoescape=True) for c in columns)))
+    if wanted.kind is not None:
+        found.append(Item.kind == wanted.kind.value)
+    if wanted.officer:
+        found.append(Item.officer == wanted.officer)
+    if wanted.recorder:
+        found.append(Item.recorder == wanted.recorder)
+    if wanted.start is not None:
+        found.append(Item.started_at >= wanted.start)
+    if wanted.end is not None:
+        found.append(Item.started_at < wanted.end)
+    if wanted.bound is not None:
+        found.append(bound if wanted.bound else ~bound)
+    if wanted.state == "verified":
+        found.append(Item.verified_at.is_not(None))
+    elif wanted.state == "stored":
+        found.append(Item.verified_at.is_(None))
+    elif wanted.state == "damaged":
+        found.append(Item.condition == "damaged")
+    elif wanted.state == "flawed":
+        found.append(
+            exists().where(StoredObject.sha256 == Item.sha256, StoredObject.verdict.in_(("altered", "missing", "unreadable")))
+        )
+    return found
+
+
+def _row(session: Session, item: Item, stored: StoredObject, station: str | None, person: str | None, value: int) -> Row:
+    return Row(
+        id=item.id,
+        number=item.number,
+        kind=Kind(item.kind),
+        name=item.name,
+        size=stored.size,
+        sha256=Digest(item.sha256),
+        recorder=item.recorder,
+        officer=item.officer,
+        started_at=_maybe(item.started_at),
+        clock_verified=item.clock_offset_us is not None,
+        duration_us=item.duration_us,
+        stored_at=Instant(item.stored_at),
+        verified_at=_maybe(item.verified_at),
+        verdict=stored.verdict,
+        condition=item.condition,
+        source=station or person or "",
+        cases=tuple(binding.case_number for binding in _bindings(session, item.id)),
+        cursor=f"{value}_{item.id}",
+    )
+
+
+def _bindings(session: Session, item_id: int) -> list[BindingView]:
+    rows = session.execute(
+        select(Binding, Case)
+        .join(Case, Case.id == Binding.case_id)
+        .where(Binding.item_id == item_id, Binding.unbound_at.is_(None))
+        .order_by(Binding.id)
+    )
+    return [BindingView(bound.id, case.id, case.number, case.title, bound.stage, _maybe(bound.at)) for bound, case in rows]
+
+
+def _source(session: Session, item: Item) -> tuple[str, str]:
+    if item.station_id is not None:
+        station = session.get(Station, item.station_id)
+        return "station", station.name if station else ""
+    person = session.get(Person, item.person_id)
+    return "person", person.name if person else ""
+
+
+def _maybe(value: int | None) -> Instant | None:
+    return None if value is None else Instant(value)
