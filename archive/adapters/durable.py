@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -26,11 +27,20 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def sync_file(fd: int) -> None:
-    """Make the file's bytes and what is needed to read them durable, or end the process."""
+def sync_file(fd: int, *, kept: int | None = None) -> None:
+    """Make the file's bytes and what is needed to read them durable, or end the process.
+
+    Args:
+        fd: The file.
+        kept: How many bytes are known to be durable. If the sync fails, the file is first cut back to them, so that pages which
+            the kernel dropped but still shows are not taken for bytes on the disk after the restart.
+    """
     try:
         os.fdatasync(fd)
     except OSError as error:
+        if kept is not None:
+            with suppress(OSError):
+                os.ftruncate(fd, kept)
         die(error)
 
 

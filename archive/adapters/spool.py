@@ -1,0 +1,283 @@
+"""Bytes in transit: one file for each upload, written at its end only, hashed as it is written.
+
+Invariants: what is in a file is what was received, in order, from its first byte; its size is the upload's offset. A file has one writer
+at a time (an exclusive lock, across processes). Bytes are never changed once a second name points to them, which is how a store takes a
+file over. Memory does not grow with the size of a file. When room runs out, what came is kept.
+
+The SHA-256 runs along with the writing and is carried in memory from one request to the next; after a restart it is taken again from
+what the file holds, at the speed of hashing.
+
+Not guaranteed: that bytes not yet synced survive a power cut. The file is then shorter, and so is the offset shown: the sender goes on
+from there. What a finished request acknowledged was synced before. The digests carried are one process's: two processes that append to one
+upload in turn would each have to be told of the other's bytes, so a spool belongs to one web process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from archive.adapters.durable import is_full, sync_file, sync_path
+from archive.core.digest import Digest
+from archive.core.errors import DiskFull, NotFound, Unavailable, UploadBusy, UploadGone
+from archive.core.tus import check_upload_id
+from archive.failpoints import failpoint
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+FLUSH_EVERY: Final = 16 * 1024 * 1024
+"""Bytes after which writing to the disk is begun, so that the last sync finds little to do."""
+
+_MAX_BUFFERS: Final = 512  # of one writev; Linux takes 1024
+_HASH_PIECE: Final = 4 * 1024 * 1024
+_CARRIED: Final = 1024  # running digests kept in memory, a few hundred bytes each
+_SYNC_FILE_RANGE_WRITE: Final = 2
+
+
+class Spool:
+    """The directory of uploads under way, and the running digest of each."""
+
+    def __init__(self, directory: Path, *, floor: int) -> None:
+        """Open the spool.
+
+        Args:
+            directory: Made if it is not there. On the same file system as the store, a finished file is linked, not copied.
+            floor: Bytes of the disk that uploads leave free, for the database and for whoever must tidy up.
+        """
+        self._directory = directory
+        self._floor = floor
+        self._running: OrderedDict[str, tuple[_Hash, int]] = OrderedDict()
+        self._guard = threading.Lock()
+        directory.mkdir(parents=True, exist_ok=True)
+        sync_path(directory.parent)
+
+    def path(self, upload_id: str) -> Path:
+        """Return where an upload's bytes lie."""
+        return self._directory / check_upload_id(upload_id)
+
+    def size(self, upload_id: str) -> int:
+        """Return how many bytes have come; none, if there is no file. Takes no lock."""
+        try:
+            return self.path(upload_id).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def ids(self) -> list[str]:
+        """Return the uploads that have a file, in the order of their names."""
+        return sorted(entry.name for entry in self._directory.iterdir() if entry.is_file())
+
+    @contextmanager
+    def append(self, upload_id: str, *, start: int) -> Iterator[Appender]:
+        """Open an upload for more bytes, from `start` on; what lies beyond was found wanting and is cut off.
+
+        Raises:
+            UploadBusy: Somebody else is writing to it.
+            UploadGone: A store has the file already; it is never written to again.
+            DiskFull: There is no room for so much as a file.
+            Unavailable: The file cannot be opened, or is shorter than `start`.
+        """
+        if self._taken(upload_id):
+            raise UploadGone(id=upload_id)
+        with self._locked(upload_id, os.O_RDWR | os.O_CREAT, wait=False) as fd:
+            if self._taken(upload_id):
+                raise UploadGone(id=upload_id)
+            status = os.fstat(fd)
+            if status.st_size < start:
+                raise Unavailable(id=upload_id, size=status.st_size, start=start)
+            if status.st_size > start:
+                self._forget(upload_id)
+                os.ftruncate(fd, start)
+            yield Appender(self, upload_id, fd, start, free=self._floor)
+
+    def ends_with(self, upload_id: str, tail: bytes) -> bool:
+        """Say whether the upload's last bytes are these."""
+        with self.path(upload_id).open("rb") as file:
+            file.seek(-len(tail), os.SEEK_END)
+            return file.read() == tail
+
+    @contextmanager
+    def seal(self, upload_id: str) -> Iterator[tuple[Path, Digest]]:
+        """Give a whole upload's file and digest, durable; nobody writes to it or seals it while the context lasts.
+
+        Raises:
+            NotFound: There is no file: it was dropped after its accession, or never begun.
+        """
+        with self._locked(upload_id, os.O_RDONLY, wait=True) as fd:
+            sync_file(fd)
+            sync_path(self._directory)
+            failpoint("upload.synced")
+            hasher, position = self.running(upload_id, fd, os.fstat(fd).st_size)
+            self.carry(upload_id, hasher, position)
+            yield self.path(upload_id), Digest(hasher.hexdigest())
+
+    def discard(self, upload_id: str) -> None:
+        """Remove an upload's file, if there is one."""
+        self._forget(upload_id)
+        self.path(upload_id).unlink(missing_ok=True)
+
+    def running(self, upload_id: str, fd: int, size: int) -> tuple[_Hash, int]:
+        """Return a digest of the file's first `size` bytes: the one carried, or one taken from the file now."""
+        with self._guard:
+            carried = self._running.get(upload_id)
+        if carried is None or carried[1] > size:
+            hasher, position = hashlib.sha256(), 0
+        else:
+            hasher, position = carried[0].copy(), carried[1]
+        while position < size:
+            piece = os.pread(fd, min(_HASH_PIECE, size - position), position)
+            if not piece:
+                raise Unavailable(id=upload_id, size=position, expected=size)
+            hasher.update(piece)
+            position += len(piece)
+        return hasher, position
+
+    def carry(self, upload_id: str, hasher: _Hash, position: int) -> None:
+        """Keep a running digest for the next request; the one unused longest goes when there are too many."""
+        with self._guard:
+            self._running[upload_id] = (hasher, position)
+            self._running.move_to_end(upload_id)
+            while len(self._running) > _CARRIED:
+                self._running.popitem(last=False)
+
+    def _taken(self, upload_id: str) -> bool:
+        """Say whether a store holds a second name for the file."""
+        try:
+            return self.path(upload_id).stat().st_nlink > 1
+        except FileNotFoundError:
+            return False
+
+    def _forget(self, upload_id: str) -> None:
+        with self._guard:
+            self._running.pop(upload_id, None)
+
+    @contextmanager
+    def _locked(self, upload_id: str, flags: int, *, wait: bool) -> Iterator[int]:
+        """Give the file's descriptor, locked."""
+        try:
+            fd = os.open(self.path(upload_id), flags | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError as error:
+            raise NotFound(what="upload", id=upload_id) from error
+        except OSError as error:
+            raise _fault(upload_id, error) from error
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise UploadBusy(id=upload_id) from error
+            if os.fstat(fd).st_nlink == 0:
+                raise NotFound(what="upload", id=upload_id)  # dropped while this waited
+            yield fd
+        finally:
+            os.close(fd)
+
+
+class Appender:
+    """One request's writing to one upload. Its methods block: they run in a worker thread, one at a time."""
+
+    def __init__(self, spool: Spool, upload_id: str, fd: int, start: int, *, free: int) -> None:
+        self.start = start
+        self.position = start
+        self._spool = spool
+        self._upload_id = upload_id
+        self._fd = fd
+        self._free = free
+        self._flushed = start
+        self._hasher: _Hash | None = None
+        self._checked: _Hash | None = None
+
+    def check_with(self, algorithm: str) -> None:
+        """Take a second digest of this request's bytes alone, for the checksum sent with them."""
+        self._checked = hashlib.new(algorithm, usedforsecurity=False)
+
+    def checked(self) -> bytes:
+        """Return the digest asked for by `check_with`."""
+        return b"" if self._checked is None else self._checked.digest()
+
+    def write(self, buffers: Sequence[bytes]) -> None:
+        """Append the buffers and hash them.
+
+        Raises:
+            DiskFull: There is no room; `position` says how much of them was written, and that is kept and hashed.
+            Unavailable: The disk failed.
+        """
+        if self._hasher is None:
+            self._hasher, _ = self._spool.running(self._upload_id, self._fd, self.start)
+        for at in range(0, len(buffers), _MAX_BUFFERS):
+            self._write(buffers[at : at + _MAX_BUFFERS])
+        failpoint("upload.written")
+
+    def flush(self) -> None:
+        """Begin writing to the disk what was not yet begun, without waiting for it."""
+        begun = self.position
+        if begun - self._flushed >= FLUSH_EVERY:
+            _begin_writeback(self._fd, self._flushed, begun - self._flushed)
+            self._flushed = begun
+
+    def finish(self) -> None:
+        """Make what was written durable and keep its running digest for the next request."""
+        if self._hasher is not None and self.position > self.start:
+            self._spool.carry(self._upload_id, self._hasher, self.position)
+        sync_file(self._fd, kept=self.start)
+        if self.start == 0:
+            sync_path(self._spool.path(self._upload_id).parent)
+
+    def back_to_start(self) -> None:
+        """Drop what this request wrote: its checksum did not hold, or nobody will say whether it does."""
+        os.ftruncate(self._fd, self.start)
+        sync_file(self._fd)
+        self.position = self.start
+        self._hasher = None
+
+    def _write(self, buffers: Sequence[bytes]) -> None:
+        assert self._hasher is not None
+        wanted = sum(map(len, buffers))
+        try:
+            self._require_room(wanted)
+            written = os.pwritev(self._fd, buffers, self.position)
+            if written == wanted:
+                self._count(buffers, wanted)
+                return
+            # A short write says that room is running out; the next one says it aloud.
+            rest = b"".join(buffers)
+            self._count([rest[:written]], written)
+            while rest := rest[written:]:
+                written = os.pwritev(self._fd, [rest], self.position)
+                self._count([rest[:written]], written)
+        except OSError as error:
+            raise _fault(self._upload_id, error) from error
+
+    def _require_room(self, wanted: int) -> None:
+        status = os.fstatvfs(self._fd)
+        if status.f_bavail * status.f_frsize < self._free + wanted:
+            raise DiskFull(id=self._upload_id, floor=self._free)
+
+    def _count(self, buffers: Sequence[bytes], written: int) -> None:
+        self.position += written
+        for hasher in (self._hasher, self._checked):
+            if hasher is not None:
+                for buffer in buffers:
+                    hasher.update(buffer)
+
+
+def _fault(upload_id: str, error: OSError) -> DiskFull | Unavailable:
+    if is_full(error):
+        return DiskFull(id=upload_id)
+    return Unavailable(id=upload_id, why=os.strerror(error.errno or 0))
+
+
+def _begin_writeback(fd: int, start: int, length: int) -> None:
+    """Ask the kernel to start writing these bytes and go on (`sync_file_range(2)`); a hint, so nothing hangs on its answer."""
+    with suppress(AttributeError):
+        _LIBC.sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(length), _SYNC_FILE_RANGE_WRITE)
+
+
+_LIBC: Final = ctypes.CDLL(None)
