@@ -234,3 +234,14 @@ def test_lock_files_carry_hashes_and_no_address() -> None:
     npm = (ROOT / "package-lock.json").read_text(encoding="utf-8")
     assert '"resolved"' not in npm
     assert npm.count('"integrity"') >= npm.count('"node_modules/') - npm.count('"inBundle": true')
+
+
+def test_the_one_unfixed_package_is_needed_by_ffmpeg_python_alone() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = re.search(r"^future==.*\n(?:    .*\n)+", lock, re.MULTILINE)
+    assert pinned, "`future` is gone: close docs/decisions/0011 and this test"
+    assert re.findall(r"# via (.*)", pinned[0]) == ["ffmpeg-python"]
+    for path, text in text_files():
+        if path.suffix == ".py" and path.parts[0] in {"archive", "workers"}:
+            assert not re.search(r"^\s*(import|from) (future|past|builtins\.future)\b", text, re.MULTILINE)
+            assert not re.search(r"\bffmpeg\.(run|run_async|probe)\(", text), f"{path} lets ffmpeg-python start a program"
