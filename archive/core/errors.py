@@ -266,3 +266,24 @@ class JobNotDead(Refusal):
     """Only a job that has failed for good can be run again by hand."""
 
     code = "job_not_dead"
+
+
+# The dock, which runs beside a recorder and not in the server
+
+
+class JournalBusy(Refusal):
+    """Another run of the dock holds this journal; two at once would upload twice."""
+
+    code = "journal_busy"
+
+
+class SourceChanged(Refusal):
+    """A file on the recorder changed between two looks at it; it is hashed anew."""
+
+    code = "source_changed"
+
+
+class ServerRefused(Refusal):
+    """The server said no to the dock; its own code is in the facts."""
+
+    code = "server_refused"

@@ -18,7 +18,7 @@ NINE = parse("2026-03-12T09:01:20+08:00")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("DSJ-A7100231_012345_20260312090120_0001.MP4", ("dsj-officer-time-sequence", "A7100231", "012345", 1, NINE)),
+        ("DSJ-A7100231_012345_20260312090120_0001.MP4", ("dsj-officer-time-sequence", "DSJ-A7100231", "012345", 1, NINE)),
         ("012345@A7100231_20260312090120.mp4", ("officer-at-device-time", "A7100231", "012345", None, NINE)),
         ("A7100231_012345_20260312_090120.MP4", ("device-officer-date-time", "A7100231", "012345", None, NINE)),
         ("2026_0312_090120_001.MP4", ("year-monthday-time-sequence", None, None, 1, NINE)),
