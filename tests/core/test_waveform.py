@@ -1,0 +1,52 @@
+"""Peaks do not depend on how the sound was cut, and an hour is quick."""
+
+import json
+import struct
+import time
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archive.core.waveform import SAMPLE_RATE, SAMPLES_PER_PEAK, Peaks
+
+
+def peaks_of(*pieces: bytes) -> dict:
+    peaks = Peaks()
+    for piece in pieces:
+        peaks.feed(piece)
+    return peaks.finish().as_json()
+
+
+@given(st.lists(st.integers(-32768, 32767), max_size=1300), st.lists(st.integers(0, 2600), max_size=5))
+def test_cutting_the_stream_anywhere_changes_nothing(samples: list[int], cuts: list[int]):
+    pcm = struct.pack(f"<{len(samples)}h", *samples)
+    marks = [0, *sorted(min(cut, len(pcm)) for cut in cuts), len(pcm)]
+    found = peaks_of(*(pcm[a:b] for a, b in pairwise(marks)))
+    assert found == peaks_of(pcm)
+    expected = []
+    for start in range(0, len(samples), SAMPLES_PER_PEAK):
+        bucket = samples[start : start + SAMPLES_PER_PEAK]
+        expected += [min(bucket) >> 8, max(bucket) >> 8]
+    assert found["data"] == expected
+
+
+def test_half_a_sample_at_the_end_is_dropped():
+    assert peaks_of(b"\x00\x10\x33")["data"] == [16, 16]
+
+
+def test_the_shape_is_the_one_players_read():
+    found = peaks_of(struct.pack("<2h", -32768, 32767))
+    assert json.dumps(found) == (
+        '{"version": 2, "channels": 1, "sample_rate": 8000, "samples_per_pixel": 400, "bits": 8, "length": 1, "data": [-128, 127]}'
+    )
+
+
+def test_an_hour_of_sound_takes_seconds():
+    minute = struct.pack("<8000h", *(index * 7 % 65536 - 32768 for index in range(8000))) * 60
+    started = time.process_time()
+    peaks = Peaks()
+    for _ in range(60):
+        peaks.feed(minute)
+    assert peaks.finish().as_json()["length"] == 3600 * SAMPLE_RATE // SAMPLES_PER_PEAK
+    assert time.process_time() - started < 20
