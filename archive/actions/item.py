@@ -206,8 +206,20 @@ def page(
         query = query.where(or_(past, and_(value == last_value, tie)))
     found = list(session.execute(query.add_columns(value)))
     more = len(found) > min(limit, MAX_PAGE)
-    rows = [_row(session, *each) for each in found[: min(limit, MAX_PAGE)]]
+    rows = [_row(session, (each[0], each[1], each[2], each[3], each[4])) for each in found[: min(limit, MAX_PAGE)]]
     return Page(rows, total, rows[-1].cursor if more else None)
+
+
+def size_of(session: Session, sha256: Digest) -> int:
+    """Return the size of an original in bytes.
+
+    Raises:
+        NotFound: no item has these bytes.
+    """
+    stored = session.get(StoredObject, sha256.hex)
+    if stored is None:
+        raise NotFound(what="object", sha256=sha256.hex)
+    return stored.size
 
 
 def choices(session: Session) -> tuple[list[str], list[str]]:
@@ -222,7 +234,7 @@ def unbound_count(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(Item).where(*_where(Filter(bound=False)))) or 0
 
 
-def _rows_query() -> Select[Any]:
+def _rows_query() -> Select[Item, StoredObject, str, str]:
     return (
         select(Item, StoredObject, Station.name, Person.name)
         .join(StoredObject, StoredObject.sha256 == Item.sha256)
@@ -249,42 +261,43 @@ def _position(after: str | None) -> tuple[int, int] | None:
 
 def _where(wanted: Filter) -> list[ColumnElement[bool]]:
     bound = exists().where(Binding.item_id == Item.id, Binding.unbound_at.is_(None))
-    found: list[ColumnElement[bool]] = []
-    if wanted.q:
-        in_case = exists().where(
-            Binding.item_id == Item.id,
-            Binding.unbound_at.is_(None),
-            Case.id == Binding.case_id,
-            or_(Case.number.contains(wanted.q, autoescape=True), Case.title.contains(wanted.q, autoescape=True)),
-        )
-        columns = (Item.number, Item.name, Item.recorder, Item.officer)
-        found.append(or_(in_case, Item.sha256 == wanted.q.lower(), *(c.contains(wanted.q, autoescape=True) for c in columns)))
-    if wanted.kind is not None:
-        found.append(Item.kind == wanted.kind.value)
-    if wanted.officer:
-        found.append(Item.officer == wanted.officer)
-    if wanted.recorder:
-        found.append(Item.recorder == wanted.recorder)
-    if wanted.start is not None:
-        found.append(Item.started_at >= wanted.start)
-    if wanted.end is not None:
-        found.append(Item.started_at < wanted.end)
-    if wanted.bound is not None:
-        found.append(bound if wanted.bound else ~bound)
-    if wanted.state == "verified":
-        found.append(Item.verified_at.is_not(None))
-    elif wanted.state == "stored":
-        found.append(Item.verified_at.is_(None))
-    elif wanted.state == "damaged":
-        found.append(Item.condition == "damaged")
-    elif wanted.state == "flawed":
-        found.append(
-            exists().where(StoredObject.sha256 == Item.sha256, StoredObject.verdict.in_(("altered", "missing", "unreadable")))
-        )
-    return found
+    asked: tuple[ColumnElement[bool] | None, ...] = (
+        _mentions(wanted.q) if wanted.q else None,
+        Item.kind == wanted.kind.value if wanted.kind else None,
+        Item.officer == wanted.officer if wanted.officer else None,
+        Item.recorder == wanted.recorder if wanted.recorder else None,
+        Item.started_at >= wanted.start if wanted.start is not None else None,
+        Item.started_at < wanted.end if wanted.end is not None else None,
+        None if wanted.bound is None else bound if wanted.bound else ~bound,
+        _in_state(wanted.state),
+    )
+    return [each for each in asked if each is not None]
 
 
-def _row(session: Session, item: Item, stored: StoredObject, station: str | None, person: str | None, value: int) -> Row:
+def _mentions(q: str) -> ColumnElement[bool]:
+    in_case = exists().where(
+        Binding.item_id == Item.id,
+        Binding.unbound_at.is_(None),
+        Case.id == Binding.case_id,
+        or_(Case.number.contains(q, autoescape=True), Case.title.contains(q, autoescape=True)),
+    )
+    columns = (Item.number, Item.name, Item.recorder, Item.officer)
+    return or_(in_case, Item.sha256 == q.lower(), *(c.contains(q, autoescape=True) for c in columns))
+
+
+def _in_state(state: str | None) -> ColumnElement[bool] | None:
+    flawed = exists().where(StoredObject.sha256 == Item.sha256, StoredObject.verdict.in_(("altered", "missing", "unreadable")))
+    states: dict[str, ColumnElement[bool]] = {
+        "verified": Item.verified_at.is_not(None),
+        "stored": Item.verified_at.is_(None),
+        "damaged": Item.condition == "damaged",
+        "flawed": flawed,
+    }
+    return states.get(state or "")
+
+
+def _row(session: Session, found: tuple[Item, StoredObject, str | None, str | None, int]) -> Row:
+    item, stored, station, person, value = found
     return Row(
         id=item.id,
         number=item.number,

@@ -21,6 +21,9 @@ from archive.core.jobs import KINDS, LEASE, MAX_ATTEMPTS, TAIL, retry_at
 from archive.records.items import Item
 from archive.records.jobs import Job
 
+RING = "ring"
+"""Set in a session's `info` when it promised work, so that the worker is told once it has committed."""
+
 PER_ITEM = ("examine", "read_back")
 """Kinds that belong to an accession; every other belongs to the bytes and is shared by all accessions of them."""
 
@@ -83,6 +86,7 @@ def enqueue(
         )
     )
     session.flush()
+    session.info[RING] = True
 
 
 def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJob | None:
@@ -185,6 +189,7 @@ def rerun(session: Session, *, job_id: int, by: PersonCaller, now: Instant) -> N
     job.state, job.attempt, job.run_after, job.ended_at = "waiting", 0, now, None
     job.note = f"rerun by {by.login}"[:80]
     session.flush()
+    session.info[RING] = True
 
 
 def of_item(session: Session, item_id: int, sha256: str) -> list[JobView]:

@@ -1,0 +1,95 @@
+"""What a running process holds: database, store, spool, key, jail and bell. The only module that picks a profile."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from archive.actions.jobs import RING
+from archive.adapters.doorbell import Doorbell
+from archive.adapters.jail import Jail
+from archive.adapters.local_store import LocalStore
+from archive.adapters.signing import Signer, open_signer
+from archive.adapters.spool import Spool
+from archive.core.instant import Instant
+from archive.ports import ObjectStore
+from archive.records.migrations import upgrade
+from archive.records.session import open_sqlite, reading, writing
+from archive.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Everything that actions and handlers need from the outside; made once for each process and closed at its end."""
+
+    settings: Settings
+    engine: Engine
+    store: ObjectStore
+    spool: Spool
+    signer: Signer
+    jail: Jail
+    bell: Doorbell
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Give a session in a writing transaction; it commits when the block ends, and only then is the worker's bell rung."""
+        with writing(self.engine) as session:
+            yield session
+        if session.info.get(RING):
+            self.bell.ring()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session that sees one moment of the database and writes nothing."""
+        with reading(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Give an empty directory that is gone afterwards; on the store's file system, so that what is made there is linked, not copied."""
+        with tempfile.TemporaryDirectory(dir=self.settings.data_dir / "scratch", ignore_cleanup_errors=True) as path:
+            yield Path(path)
+
+    def now(self) -> Instant:
+        """Read the clock; entry points do so once for each request or job."""
+        return Instant(time.time_ns() // 1000)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.bell.close()
+        self.engine.dispose()
+
+
+def bell_path(settings: Settings) -> Path:
+    """Return where the embedded worker listens."""
+    return settings.data_dir / "run" / "bell"
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Resources]:
+    """Give the embedded profile's resources: SQLite, a local directory, and a bell that the child worker hears."""
+    data = settings.data_dir
+    for name in ("scratch", "run"):
+        (data / name).mkdir(parents=True, exist_ok=True)
+    engine = open_sqlite(data / "liuhen.db")
+    upgrade(engine)
+    resources = Resources(
+        settings=settings,
+        engine=engine,
+        store=LocalStore(data / "store"),
+        spool=Spool(data / "spool", floor=settings.free_space_floor),
+        signer=open_signer(data / "keys", name=settings.signer_name),
+        jail=Jail.probe(),
+        bell=Doorbell(bell_path(settings)),
+    )
+    try:
+        yield resources
+    finally:
+        resources.close()

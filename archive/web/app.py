@@ -1,0 +1,113 @@
+"""The web process: routes, headers that every answer carries, and the sweep that finishes what a crash left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import Depends, FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from archive.actions import jobs
+from archive.core.access import Act
+from archive.core.errors import LiuhenError
+from archive.resources import Resources
+from archive.web import errors, intake
+from archive.web.api import cases, items, stations, uploads
+from archive.web.api import jobs as jobs_api
+from archive.web.identity import allow
+from archive.web.pages import error_page
+from archive.web.pages import router as pages
+
+STATIC = Path(__file__).parent / "static"
+SWEEP_SECONDS = 60
+
+log = logging.getLogger("liuhen.web")
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+        "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class SecurityHeaders:
+    """Adds the headers to every answer without touching its body, so that streams stay streams."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as the app does, with the headers."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def create_app(resources: Resources) -> FastAPI:
+    """Return the application over these resources, which the caller closes after it."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(resources))
+        try:
+            yield
+        finally:
+            sweeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sweeping
+
+    app = FastAPI(
+        title="Liuhen",
+        version="1",
+        lifespan=lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.resources = resources
+    app.add_middleware(SecurityHeaders)
+    errors.install(app, page_of=error_page)
+    for router in (uploads.router, stations.router, items.router, cases.router, jobs_api.router, pages):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
+
+    @app.get("/healthz", dependencies=[Depends(allow(Act.PUBLIC))])
+    def healthz() -> JSONResponse:
+        """Say that the process answers, and how tools are confined on this machine."""
+        return JSONResponse({"status": "ok", "jail": resources.jail.describe()})
+
+    @app.get("/readyz", dependencies=[Depends(allow(Act.PUBLIC))])
+    def readyz() -> JSONResponse:
+        """Say whether the database answers."""
+        with resources.reading() as session:
+            return JSONResponse({"status": "ready", "jobs": jobs.counts(session)})
+
+    return app
+
+
+async def _sweep(resources: Resources) -> None:
+    while True:
+        try:
+            await asyncio.to_thread(intake.sweep, resources, resources.now())
+        except (LiuhenError, OSError):
+            log.exception("the sweep of uploads did not finish; it runs again")
+        await asyncio.sleep(SWEEP_SECONDS)

@@ -1,0 +1,88 @@
+"""The embedded worker: a child of `liuhen serve` that polls the job table, one thread for each lane.
+
+It ends when it is told to (SIGTERM) or when its parent is gone (standard input closes): what was running is handed back, its tool
+ended. If it is killed, leases run out and the next worker takes over.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import select
+import shutil
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from archive.adapters.doorbell import Ear
+from archive.core.jobs import LANES
+from archive.resources import Resources, bell_path
+from workers.handlers import HANDLERS
+from workers.runner import run_next
+
+log = logging.getLogger("liuhen.worker")
+
+GLANCE = 1.0
+"""Seconds between looks at the table when nobody rings."""
+
+
+def run(resources: Resources) -> None:
+    """Work until told to stop."""
+    stop = threading.Event()
+    bells = [threading.Event() for _ in LANES]
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when
+    _clear(resources.settings.data_dir / "scratch")
+    owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
+    threads = [
+        threading.Thread(target=_work, args=(resources, lane, f"{owner}:{lane}", bell, stop), name=lane)
+        for lane, bell in zip(LANES, bells, strict=True)
+    ]
+    ear = Ear(bell_path(resources.settings))
+    for thread in threads:
+        thread.start()
+    try:
+        while not stop.is_set():
+            if ear.wait(GLANCE):
+                for bell in bells:
+                    bell.set()
+            if _parent_gone():
+                stop.set()
+    finally:
+        stop.set()
+        for bell in bells:
+            bell.set()
+        for thread in threads:
+            thread.join()
+        ear.close()
+
+
+def _work(resources: Resources, lane: str, owner: str, bell: threading.Event, stop: threading.Event) -> None:
+    while not stop.is_set():
+        bell.clear()
+        try:
+            busy = run_next(resources, HANDLERS, lane=lane, owner=owner, stopping=stop.is_set)
+        except Exception:
+            log.exception("lane %s could not reach its work; looking again", lane)
+            busy = False
+        if not busy:
+            bell.wait(GLANCE)
+
+
+def _parent_gone() -> bool:
+    """Say whether standard input, a pipe that the parent holds open, was closed."""
+    readable = select.select([sys.stdin.fileno()], [], [], 0)[0]
+    return bool(readable) and os.read(sys.stdin.fileno(), 1) == b""
+
+
+def _clear(scratch: Path) -> None:
+    """Remove what killed workers left; every job begins in a directory of its own."""
+    for left in scratch.iterdir():
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,131 @@
+"""Claim → run → finish, for both profiles.
+
+The work is done with no transaction open. What it found is written in the one short transaction that finishes the job, fenced: a worker
+that lost its lease writes nothing. A heartbeat keeps the lease while the handler is busy between its reports.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+
+from archive.actions import jobs
+from archive.actions.jobs import ClaimedJob
+from archive.core.errors import Fault, LeaseLost, LiuhenError, Unavailable
+from archive.core.instant import SECOND
+from archive.core.jobs import HEARTBEAT
+from archive.failpoints import failpoint
+from archive.resources import Resources
+
+log = logging.getLogger("liuhen.worker")
+
+Publish = Callable[[Session], None]
+"""Writes what a job found, in the transaction that finishes it."""
+
+Report = Callable[[int, str], None]
+"""(permille done, note): called often by handlers; raises LeaseLost or HandBack, upon which the handler ends its tool."""
+
+Handler = Callable[[Resources, ClaimedJob, Report], Publish]
+
+
+class HandBack(Exception):
+    """The worker is stopping; the job goes back to the queue."""
+
+
+def run_next(
+    resources: Resources, handlers: Mapping[str, Handler], *, lane: str, owner: str, stopping: Callable[[], bool]
+) -> bool:
+    """Run the lane's next due job, if there is one, and say whether there was."""
+    with resources.reading() as session:
+        due = jobs.next_due(session, lane=lane)
+    if due is None or due > resources.now():
+        return False
+    with resources.transaction() as session:
+        job = jobs.claim(session, lane=lane, owner=owner, now=resources.now())
+    if job is None:
+        return False
+    failpoint("job.claimed")
+    try:
+        _run(resources, handlers[job.kind], job, stopping=stopping)
+    except LeaseLost:
+        log.warning("job %s (%s) was given to another worker; its result is thrown away", job.id, job.kind)
+    return True
+
+
+def _run(resources: Resources, handler: Handler, job: ClaimedJob, *, stopping: Callable[[], bool]) -> None:
+    try:
+        with _kept(resources, job, stopping=stopping) as report:
+            publish = handler(resources, job, report)
+        failpoint("job.worked")
+        with resources.transaction() as session:
+            jobs.finish(session, job, now=resources.now())
+            publish(session)
+            failpoint("job.published")
+        failpoint("job.committed")
+    except LeaseLost:
+        raise
+    except HandBack:
+        with resources.transaction() as session:
+            jobs.hand_back(session, job, now=resources.now())
+    except LiuhenError as why:
+        again = why.again if isinstance(why, Fault) else False
+        _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=again)
+    except Exception:  # noqa: BLE001 - a handler's bug fails its job, with its words, and no other's
+        _fail(resources, job, error=Unavailable.code, tail=traceback.format_exc(), again=True)
+
+
+def _fail(resources: Resources, job: ClaimedJob, *, error: str, tail: str, again: bool) -> None:
+    log.warning("job %s (%s) failed: %s", job.id, job.kind, tail.strip().splitlines()[-1:] or error)
+    with resources.transaction() as session:
+        jobs.fail(session, job, error=error, tail=tail, again=again, now=resources.now())
+
+
+@contextmanager
+def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]) -> Iterator[Report]:
+    """Keep the lease while the block runs; give the report function to call from it."""
+    done = threading.Event()
+    lost: list[LeaseLost] = []
+    state = {"permille": 0, "note": "", "written": resources.now()}
+    guard = threading.Lock()
+
+    def write() -> None:
+        now = resources.now()
+        with guard:
+            state["written"] = now
+            permille, note = int(state["permille"]), str(state["note"])
+        try:
+            with resources.transaction() as session:
+                jobs.keep(session, job, permille=permille, note=note, now=now)
+        except LeaseLost as why:
+            lost.append(why)
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT / SECOND) and not lost:
+            write()
+
+    def report(permille: int, note: str) -> None:
+        with guard:
+            changed = note != state["note"]
+            state["permille"], state["note"] = permille, note
+            stale = resources.now() - int(state["written"]) >= SECOND
+        if changed or stale:
+            write()
+        if lost:
+            raise lost[0]
+        if stopping():
+            raise HandBack
+
+    heart = threading.Thread(target=beat, name=f"heartbeat-{job.id}", daemon=True)
+    heart.start()
+    try:
+        yield report
+        if lost:
+            raise lost[0]
+    finally:
+        done.set()
+        heart.join()
