@@ -7,11 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.server import RunningServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The same examples on every run, so that a failure is there again tomorrow; `make soak` draws many, from a seed that it names.
+# No deadline: two cores shared with ffmpeg make any single example slow now and then.
+settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture
