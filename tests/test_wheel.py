@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -51,10 +52,12 @@ def test_the_wheel_holds_built_pages_and_catalogues_but_not_their_sources(wheel:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         manifest = json.loads(archive.read("archive/web/static/manifest.json"))
+        licences = archive.read("archive/web/static/licences.md").decode()
     for entry in manifest.values():
         for built in [entry["file"], *entry.get("css", []), *entry.get("assets", [])]:
             assert f"archive/web/static/{built}" in names
     assert any(entry.get("isEntry") for entry in manifest.values())
+    assert {"htmx.org", "@tabler/core"} <= set(re.findall(r"^## (\S+) -", licences, re.MULTILINE))
     for source in (ROOT / "archive/web/locale").rglob("*.po"):
         assert str(source.relative_to(ROOT).with_suffix(".mo")) in names
     assert not [name for name in names if name.startswith(("tests/", "infra/", "archive/web/ui/"))]

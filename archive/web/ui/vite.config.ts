@@ -15,6 +15,8 @@ export default defineConfig({
     outDir: resolve(here, "../static"),
     emptyOutDir: true,
     manifest: "manifest.json",
+    // What is bundled keeps its makers' names and terms beside it.
+    license: { fileName: "licences.md" },
     // Files stay files, so that the content policy needs no data: for scripts and fonts.
     assetsInlineLimit: 0,
     cssCodeSplit: true,
