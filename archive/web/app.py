@@ -107,7 +107,7 @@ def create_app(resources: Resources) -> FastAPI:
 async def _sweep(resources: Resources) -> None:
     while True:
         try:
-            await asyncio.to_thread(intake.sweep, resources, resources.now())
+            await asyncio.to_thread(intake.sweep, resources, now=resources.now())
         except (LiuhenError, OSError):
             log.exception("the sweep of uploads did not finish; it runs again")
         await asyncio.sleep(SWEEP_SECONDS)

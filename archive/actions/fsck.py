@@ -1,0 +1,162 @@
+"""The archive's invariants as code: what must be true whatever crashed when.
+
+A flaw is something that must not be; a note is something that may be left by a crash and does no harm. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from archive.actions import custody
+from archive.core.custody import EventKind, flaws
+from archive.core.digest import Digest, original_key
+from archive.core.errors import ObjectMissing, Unavailable
+from archive.core.instant import Instant
+from archive.ports import ObjectStore
+from archive.records.custody import CustodyEvent
+from archive.records.items import Item, Rendition, Serial, StoredObject
+from archive.records.jobs import Job
+from archive.records.uploads import Quarantined, Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something fsck found: a stable code, what it is about, and details. `flaw` says whether it must not be."""
+
+    code: str
+    subject: str
+    detail: str
+    flaw: bool = True
+
+
+Progress = Callable[[str, int, int], None]
+"""(what is looked at, how many of them were, of how many)."""
+
+
+def check(session: Session, store: ObjectStore, *, deep: bool, now: Instant, progress: Progress) -> Iterator[Finding]:
+    """Yield everything found; `deep` re-hashes every original and rendition, otherwise sizes are compared."""
+    yield from _objects(session, store, deep=deep, progress=progress)
+    yield from _renditions(session, store, deep=deep, progress=progress)
+    yield from _items(session)
+    yield from _uploads(session, store)
+    yield from _serials(session)
+    yield from _chain(session)
+    yield from _unreferenced(session, store)
+    yield from _jobs(session, now=now)
+
+
+def _objects(session: Session, store: ObjectStore, *, deep: bool, progress: Progress) -> Iterator[Finding]:
+    total = session.scalar(select(func.count()).select_from(StoredObject)) or 0
+    for done, row in enumerate(session.scalars(select(StoredObject).execution_options(yield_per=500)), 1):
+        digest = Digest(row.sha256)
+        yield from _bytes(store, original_key(digest), digest, row.size, deep=deep)
+        progress("originals", done, total)
+
+
+def _renditions(session: Session, store: ObjectStore, *, deep: bool, progress: Progress) -> Iterator[Finding]:
+    total = session.scalar(select(func.count()).select_from(Rendition)) or 0
+    for done, row in enumerate(session.scalars(select(Rendition).execution_options(yield_per=500)), 1):
+        yield from _bytes(store, row.key, Digest(row.digest), row.size, deep=deep)
+        progress("renditions", done, total)
+
+
+def _bytes(store: ObjectStore, key: str, digest: Digest, size: int, *, deep: bool) -> Iterator[Finding]:
+    try:
+        actual = store.size(key)
+        if actual != size:
+            yield Finding("size_differs", key, f"{size} bytes recorded, {actual} stored")
+        elif deep:
+            whole = hashlib.sha256()
+            for piece in store.read(key, 0, size):
+                whole.update(piece)
+            if whole.hexdigest() != digest.hex:
+                yield Finding("bytes_altered", key, f"{digest.hex} recorded, {whole.hexdigest()} read")
+    except ObjectMissing:
+        yield Finding("bytes_missing", key, "recorded, not stored")
+    except Unavailable as why:
+        yield Finding("bytes_unreadable", key, str(why))
+
+
+def _items(session: Session) -> Iterator[Finding]:
+    counted = dict(
+        session.execute(
+            select(CustodyEvent.item_id, func.count())
+            .where(CustodyEvent.kind == EventKind.STORED.value)
+            .group_by(CustodyEvent.item_id)
+        ).tuples()
+    )
+    read_back = set(
+        session.scalars(select(CustodyEvent.item_id).where(CustodyEvent.kind == EventKind.READ_BACK.value).distinct())
+    )
+    promised = {(item_id, kind) for item_id, kind in session.execute(select(Job.item_id, Job.kind)).tuples()}
+    uploads = dict(session.execute(select(Upload.id, Upload.item_id)).tuples())
+    for item in session.scalars(select(Item).execution_options(yield_per=500)):
+        if counted.get(item.id, 0) != 1:
+            yield Finding("ingestion_events", item.number, f"{counted.get(item.id, 0)} custody events of ingestion, 1 expected")
+        if item.verified_at is not None and item.id not in read_back:
+            yield Finding("verified_unproved", item.number, "verified, but no fixity check is on record")
+        if uploads.get(item.upload_id) != item.id:
+            yield Finding("upload_differs", item.number, f"upload {item.upload_id} does not name this item")
+        for kind in ("examine", "read_back"):
+            if (item.id, kind) not in promised:
+                yield Finding("job_missing", item.number, f"{kind} was never promised")
+
+
+def _uploads(session: Session, store: ObjectStore) -> Iterator[Finding]:
+    for upload in session.scalars(select(Upload).where(Upload.state == "stored")):
+        if upload.item_id is None or session.get(Item, upload.item_id) is None:
+            yield Finding("upload_without_item", upload.id, "acknowledged as stored, but there is no item")
+    for kept in session.scalars(select(Quarantined)):
+        yield from _bytes(store, kept.key, Digest(kept.actual_sha256), kept.size, deep=False)
+
+
+def _serials(session: Session) -> Iterator[Finding]:
+    """Numbers run without a gap, because they are taken in the accession's own transaction; what custody knows of a gap is said."""
+    for row in session.scalars(select(Serial)):
+        where = (Item.agency == row.agency, Item.letters == row.letters, Item.year == row.year)
+        taken = set(session.scalars(select(Item.serial).where(*where)))
+        for serial in sorted(set(range(1, row.last + 1)) - taken):
+            number = f"{row.agency}-{row.letters}-{row.year}-{serial:08d}"
+            event = session.scalar(
+                select(CustodyEvent.seq).where(
+                    CustodyEvent.kind == EventKind.STORED.value,
+                    CustodyEvent.body.contains(f'"number":"{number}"', autoescape=True),
+                )
+            )
+            why = f"custody event {event} says it was taken in: the row was removed" if event else "no custody event names it"
+            yield Finding("number_gap", number, why)
+        for serial in sorted(serial for serial in taken if serial > row.last):
+            yield Finding(
+                "number_ahead", f"{row.agency}-{row.letters}-{row.year}-{serial:08d}", f"the counter stands at {row.last}"
+            )
+
+
+def _chain(session: Session) -> Iterator[Finding]:
+    for flaw in flaws(custody.chain(session)):
+        yield Finding("custody_chain", f"event {flaw.seq}", flaw.what)
+
+
+def _unreferenced(session: Session, store: ObjectStore) -> Iterator[Finding]:
+    known = {original_key(Digest(sha256)) for sha256 in session.scalars(select(StoredObject.sha256))}
+    for key in store.keys("originals/"):
+        if key not in known:
+            yield Finding("unreferenced", key, "stored, not recorded: the process ended between the two", flaw=False)
+    derived = set(session.scalars(select(Rendition.key)))
+    for key in store.keys("derived/"):
+        if key not in derived:
+            yield Finding("unreferenced", key, "stored, not recorded: the process ended between the two", flaw=False)
+
+
+def _jobs(session: Session, *, now: Instant) -> Iterator[Finding]:
+    for job in session.scalars(select(Job).where(Job.state.in_(("running", "dead")))):
+        if job.state == "dead":
+            yield Finding("job_dead", f"{job.kind} of {job.sha256[:16]}", job.error or "", flaw=False)
+        elif job.lease_until is not None and job.lease_until < now:
+            yield Finding(
+                "job_lost", f"{job.kind} of {job.sha256[:16]}", "its worker is gone; the next one takes over", flaw=False
+            )

@@ -1,0 +1,296 @@
+"""The command `liuhen`. Exit codes: 0 done, 1 refused or flawed, 2 misuse, 3 fault."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import click
+import uvicorn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from archive import failpoints
+from archive.actions import fsck as fsck_action
+from archive.actions import person, station
+from archive.adapters import signing
+from archive.core.canonical import encode
+from archive.core.errors import Fault, Refusal
+from archive.core.instant import iso
+from archive.demo.command import demo
+from archive.dock.command import dock
+from archive.resources import Resources, opened
+from archive.settings import BadSettings, Settings, environment, read
+from archive.web.app import create_app
+
+REFUSED, MISUSE, FAULT = 1, 2, 3
+WORKER_GRACE = 20
+"""Seconds that the worker gets to hand its work back: a tool has ten between being asked and being killed."""
+RESTART_AFTER = 1.0
+
+
+def settings_of(**overrides: object) -> Settings:
+    """Return the settings, or end with what is wrong with them."""
+    try:
+        made = read(os.environ, **overrides)
+    except BadSettings as why:
+        raise click.UsageError(str(why)) from why
+    failpoints.arm(made.failpoint)
+    return made
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="liuhen")
+def cli() -> None:
+    """Liuhen (留痕): an archive for recordings and documents of administrative enforcement."""
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on (LIUHEN_HOST).")
+@click.option("--port", type=int, help="Port to listen on (LIUHEN_PORT).")
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
+    """Start the archive: the web process and, beside it, the worker."""
+    _log_plainly()
+    settings = settings_of(host=host, port=port, data_dir=data_dir)
+    with opened(settings) as resources:
+        _first_account(resources)
+        config = uvicorn.Config(
+            create_app(resources),
+            host=settings.host,
+            port=settings.port,
+            loop="uvloop",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+            timeout_keep_alive=30,
+            h11_max_incomplete_event_size=64 * 1024,
+        )
+        with WorkerChild(settings) if settings.worker else _nothing():
+            uvicorn.Server(config).run()
+
+
+@cli.command()
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+def work(data_dir: Path | None) -> None:
+    """Run the worker alone; it ends when standard input closes. `serve` starts one by itself."""
+    from workers.embedded import run  # noqa: PLC0415 - the tools are loaded in the process that needs them
+
+    _log_plainly()
+    with opened(settings_of(data_dir=data_dir)) as resources:
+        run(resources)
+
+
+@cli.group("station")
+def station_group() -> None:
+    """Docking stations: enrol, list, revoke."""
+
+
+@station_group.command("enrol")
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the credential here; default NAME.credential.json."
+)
+def enrol(name: str, out: Path | None) -> None:
+    """Enrol a station and write its credential, which is shown nowhere else."""
+    settings = settings_of()
+    path = out or Path(f"{name}.credential.json")
+    seed = signing.new_seed()
+    with opened(settings) as resources, resources.transaction() as session:
+        station.enrol(session, name=name, public_key=signing.public_of(seed), by="operator", now=resources.now())
+        credential = encode(
+            {
+                "type": "liuhen.credential",
+                "v": 1,
+                "station": name,
+                "private_key": base64.b64encode(seed).decode(),
+                "server_keys": [str(resources.signer.key)],
+                "agency": settings.agency,
+                "zone": settings.zone,
+            }
+        )
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as why:
+            raise click.ClickException(f"{path} is there already; give another --out") from why
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(credential + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    click.echo(f"{name}: {path}")
+
+
+@station_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_stations(as_json: bool) -> None:  # noqa: FBT001 - a flag
+    """List enrolled stations."""
+    with opened(settings_of()) as resources, resources.reading() as session:
+        found = station.stations(session)
+    for each in found:
+        facts = {
+            "station": each.name,
+            "enrolled_at": iso(each.enrolled_at),
+            "revoked_at": None if each.revoked_at is None else iso(each.revoked_at),
+        }
+        click.echo(json.dumps(facts) if as_json else f"{each.name}\t{facts['enrolled_at']}\t{facts['revoked_at'] or ''}")
+
+
+@station_group.command("revoke")
+@click.argument("name")
+def revoke(name: str) -> None:
+    """Stop accepting a station's key and tokens."""
+    with opened(settings_of()) as resources, resources.transaction() as session:
+        station.revoke(session, name=name, by="operator", now=resources.now())
+
+
+@cli.group("admin")
+def admin_group() -> None:
+    """Accounts."""
+
+
+@admin_group.command("password")
+@click.argument("login", default="admin")
+def new_password(login: str) -> None:
+    """Give an account a new password, printed once, and sign it out everywhere."""
+    password = secrets.token_urlsafe(12)
+    with opened(settings_of()) as resources, resources.transaction() as session:
+        person.set_password(
+            session, login=login, password=password, password_hash=signing.hash_password(password), now=resources.now()
+        )
+    click.echo(f"name: {login}\npassword: {password}")
+
+
+@cli.command()
+@click.option("--deep", is_flag=True, help="Re-read and re-hash every original and rendition.")
+@click.option("--json", "as_json", is_flag=True, help="One finding a line, for programs.")
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+def fsck(deep: bool, as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT001 - flags
+    """Check that everything acknowledged is there, once, and unchanged. Exit code 1 if it is not."""
+    found = 0
+    with opened(settings_of(data_dir=data_dir)) as resources, resources.reading() as session, _bar() as bar:
+        tasks = {name: bar.add_task(name, total=None) for name in ("originals", "renditions")}
+
+        def progress(what: str, done: int, total: int) -> None:
+            bar.update(tasks[what], completed=done, total=total)
+
+        for finding in fsck_action.check(session, resources.store, deep=deep, now=resources.now(), progress=progress):
+            found += finding.flaw
+            if as_json:
+                facts = {"code": finding.code, "subject": finding.subject, "detail": finding.detail, "flaw": finding.flaw}
+                click.echo(json.dumps(facts, ensure_ascii=False))
+            else:
+                click.echo(f"{'flaw' if finding.flaw else 'note'}\t{finding.code}\t{finding.subject}\t{finding.detail}")
+    if not as_json:
+        click.echo("clean" if not found else f"{found} flaws")
+    sys.exit(REFUSED if found else 0)
+
+
+class WorkerChild:
+    """The worker as a child process: started again if it dies, told to end when the web process ends."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("LIUHEN_")},
+            **environment(settings),
+        }
+        self._ending = threading.Event()
+        self._process = self._start()
+        self._watcher = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
+
+    def __enter__(self) -> None:
+        """Begin to watch over the child."""
+        self._watcher.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Ask the child to end and wait; it hands back what it was doing."""
+        self._ending.set()
+        self._process.terminate()
+        try:
+            self._process.wait(WORKER_GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._watcher.join()
+        if self._process.stdin:
+            self._process.stdin.close()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        # The pipe's other end is the child's standard input: when we are gone, however we went, it reads the end of it and stops.
+        return subprocess.Popen([sys.executable, "-m", "archive.cli", "work"], env=self._environment, stdin=subprocess.PIPE)
+
+    def _watch(self) -> None:
+        while not self._ending.is_set():
+            self._process.wait()
+            if self._ending.wait(RESTART_AFTER):
+                return
+            logging.getLogger("liuhen").warning("the worker ended (%s); starting another", self._process.returncode)
+            if self._process.stdin:
+                self._process.stdin.close()
+            self._process = self._start()
+            if self._ending.is_set():
+                self._process.terminate()
+
+
+class _nothing:  # noqa: N801 - reads as the word it is
+    def __enter__(self) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _first_account(resources: Resources) -> None:
+    """Make the bootstrap account at the first start and print its password, once."""
+    password = secrets.token_urlsafe(12)
+    with resources.transaction() as session:
+        made = person.bootstrap(
+            session, login="admin", name="管理员", password_hash=signing.hash_password(password), now=resources.now()
+        )
+    if made:
+        click.echo(f"First start: sign in with this account; the password is not shown again.\nname: admin\npassword: {password}")
+        sys.stdout.flush()
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True), transient=True
+    )
+
+
+def _log_plainly() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+cli.add_command(dock)
+cli.add_command(demo)
+
+
+def main() -> None:
+    """Run the command and end with its code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as why:
+        why.show()
+        sys.exit(MISUSE)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.exceptions.Exit as why:
+        sys.exit(why.exit_code)
+    except Refusal as why:
+        click.echo(f"refused: {why}", err=True)
+        sys.exit(REFUSED)
+    except Fault as why:
+        click.echo(f"fault: {why}" + (" (try again)" if why.again else ""), err=True)
+        sys.exit(FAULT)
+
+
+if __name__ == "__main__":
+    main()
