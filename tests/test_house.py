@@ -32,7 +32,7 @@ REGISTRY_HOSTS = [
     )
 ]
 LEFTOVER = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME")) + r")\b")
-EXCUSE = re.compile(r"#\s*(noqa|type:\s*ignore)(?P<codes>[:\[][\w\-, ]*\]?)?(?P<rest>.*)")
+EXCUSE = re.compile(r"#\s*(noqa|type:\s*ignore)(?P<codes>:\s*[A-Z]+\d+(?:,\s*[A-Z]+\d+)*|\[[\w\-, ]+\])?(?P<rest>.*)")
 
 
 def our_files() -> list[Path]:
@@ -68,6 +68,7 @@ def every_module() -> list[str]:
         module.name
         for package in (archive, workers)
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if ".migrations" not in module.name  # Alembic runs those, and only Alembic can
     ]
 
 
@@ -129,13 +130,13 @@ def test_every_code_is_explained_in_the_document_of_refusals() -> None:
     assert explained == set(coded_errors())
 
 
-def test_every_code_has_an_http_status_and_the_document_says_the_same() -> None:
+def test_every_code_that_can_reach_http_has_a_status_and_the_document_says_the_same() -> None:
     from archive.web.errors import STATUS  # noqa: PLC0415 - so that the other tests run while the pages are broken
 
-    assert set(STATUS) == set(coded_errors())
+    assert set(STATUS) == {code for code, (error, *_) in coded_errors().items() if error.startswith("archive.core.errors.")}
     text = (ROOT / "docs/refusals.md").read_text(encoding="utf-8")
-    documented = {code: int(status) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}
-    assert documented == {code: int(status) for code, status in STATUS.items()}
+    documented = dict(re.findall(r"^\| `(\w+)` \| (\d{3}|–) \|", text, re.MULTILINE))
+    assert documented == {code: str(STATUS.get(code, "–")) for code in coded_errors()}
 
 
 def test_every_protocol_has_a_contract_test_that_names_it() -> None:
