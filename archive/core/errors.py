@@ -287,3 +287,19 @@ class ServerRefused(Refusal):
     """The server said no to the dock; its own code is in the facts."""
 
     code = "server_refused"
+
+
+# Media tools.
+
+
+class ToolFailed(Fault):
+    """A media or document tool failed, was stopped, or made no progress; its last words are kept."""
+
+    code = "tool_failed"
+    again = True
+
+
+class RenditionRejected(Mismatch):
+    """What a tool made is not what was asked for, so it is not published."""
+
+    code = "rendition_rejected"

@@ -51,8 +51,13 @@ def fit(width: int, height: int, *, long_side: int, aspect: tuple[int, int] = (1
         shown_width, shown_height = shown_height, shown_width
     longest = max(shown_width, shown_height)
     if longest > long_side:
-        shown_width, shown_height = shown_width * long_side // longest, shown_height * long_side // longest
+        return _even(shown_width * long_side, longest), _even(shown_height * long_side, longest)
     return max(2, shown_width & ~1), max(2, shown_height & ~1)
+
+
+def _even(top: int, bottom: int) -> int:
+    """The even number nearest to a quotient, at least 2."""
+    return max(2, (top + bottom) // (2 * bottom) * 2)
 
 
 def plan(duration_us: int, width: int, height: int, *, aspect: tuple[int, int] = (1, 1), rotation: int = 0) -> Storyboard:

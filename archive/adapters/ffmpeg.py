@@ -1,0 +1,241 @@
+"""Argument lists for ffmpeg and ffprobe: what `archive.core.media_plan` decided, said in their language. Nothing here runs anything.
+
+Invariants: every input names its demuxer, taken from our own sniffing, and the allow-lists of protocols, formats and decoders; every
+output maps its tracks by index and takes no metadata of the original with it; file names carry the `file:` prefix, so that none can be
+an option or a protocol. The graph is ffmpeg-python's and becomes a list through its `compile`; its `run` and `probe` are never used.
+
+Not guaranteed: that two hosts make the same bytes. Encoders depend on their version and on the number of threads; both are in a
+rendition's provenance. The bit-exact flags keep versions and dates out of the files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import ffmpeg
+
+from archive.core.media_plan import AUDIO_CODECS, VIDEO_CODECS
+from archive.core.storyboard import Storyboard, fit
+from archive.core.waveform import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from archive.core.media import Audio, Video
+
+DEMUXERS: Final = {
+    "mov": "mov",
+    "avi": "avi",
+    "mpegts": "mpegts",
+    "matroska": "matroska",
+    "mpegps": "mpeg",
+    "mpegvideo": "mpegvideo",
+    "h264": "h264",
+    "flv": "flv",
+    "wav": "wav",
+    "mp3": "mp3",
+    "adts": "aac",
+    "amr": "amr",
+    "ogg": "ogg",
+    "flac": "flac",
+}
+"""Our container names, and the demuxer each is opened with."""
+
+# ffmpeg's allow-list names decoders, and of four codecs its decoder goes by another name.
+_DECODER_NAMES = {"mp3": "mp3float", "mp2": "mp2float", "adpcm_g726": "g726", "adpcm_g726le": "g726le"}
+DECODERS: Final = ",".join(sorted({_DECODER_NAMES.get(codec, codec) for codec in VIDEO_CODECS | AUDIO_CODECS}))
+_AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
+_MAX_SIDE = 3840
+POSTER_SIDE: Final = 1280
+CRF: Final = 23
+
+Argv = list[str]
+Options = dict[str, str | int | None]
+"""Options of one input or output by name, without the dash; None is an option that takes no value."""
+_ONE_JPEG: Final[Options] = {"frames:v": 1, "c:v": "mjpeg", "flags:v": "+bitexact", "f": "mjpeg"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One input as the jailed tool sees it: its path and the container it was sniffed to be."""
+
+    path: str
+    container: str
+
+    def guards(self) -> dict[str, str]:
+        """Return the options that must stand before this input, whatever the tool."""
+        demuxer = DEMUXERS[self.container]
+        return {
+            "protocol_whitelist": "file",
+            "format_whitelist": demuxer,
+            "codec_whitelist": DECODERS,
+            "f": demuxer,
+        }
+
+
+def _input(origin: Source, options: Options | None = None) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
+    return ffmpeg.input(f"file:{origin.path}", **origin.guards(), **(options or {}))
+
+
+def _argv(streams: Sequence[Any], target: str, options: Options, *, progress: bool = True) -> Argv:
+    """Compile one output; `target` is a path in the jail, or `pipe:1`."""
+    name = target if target.startswith("pipe:") else f"file:{target}"
+    common: Options = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact"}
+    node = ffmpeg.output(*streams, name, **(common | options))
+    node = node.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+warning")
+    if progress:
+        node = node.global_args("-progress", "pipe:1", "-stats_period", "1")
+    argv: Argv = ffmpeg.compile(node, cmd="ffmpeg", overwrite_output=True)
+    return argv
+
+
+def _ffprobe(origin: Source, *wanted: str) -> Argv:
+    guards = [text for name, value in origin.guards().items() for text in (f"-{name}", value)]
+    return ["ffprobe", "-hide_banner", "-loglevel", "error", *guards, *wanted, "-i", f"file:{origin.path}"]
+
+
+def probe(origin: Source) -> Argv:
+    """List what is inside, as JSON for `archive.core.media.facts`."""
+    return _ffprobe(origin, "-show_format", "-show_streams", "-of", "json")
+
+
+def packets(origin: Source, track: int, *, seconds: int | None = None) -> Argv:
+    """List a track's packets as `pts,duration,size,flags` lines, of the first `seconds` only if given; nothing is decoded."""
+    window = [] if seconds is None else ["-read_intervals", f"%+{seconds}"]
+    return _ffprobe(
+        origin, "-select_streams", str(track), *window, "-show_entries", "packet=pts,duration,size,flags", "-of", "csv=p=0"
+    )
+
+
+def _sound(audio: Audio | None, *, encode: bool) -> Options:
+    if audio is None:
+        return {}
+    if not encode:
+        return {"c:a": "copy"}
+    options: Options = {"c:a": "aac", "b:a": "128k", "flags:a": "+bitexact"}
+    if audio.rate not in _AAC_RATES:
+        options["ar"] = 48000
+    if audio.channels is None or audio.channels > 2:  # noqa: PLR2004  surround sound from a recorder is a fault, not a wish
+        options["ac"] = 2
+    return options
+
+
+def _tracks(opened: Any, video: Video | None, audio: Audio | None) -> list[Any]:  # noqa: ANN401 - ffmpeg-python is untyped
+    return [opened[str(track.index)] for track in (video, audio) if track is not None]
+
+
+def copy(
+    origin: Source, target: str, *, video: Video | None, audio: Audio | None, encode_audio: bool, damaged: bool = False
+) -> Argv:
+    """Make an MP4 whose pictures are copied and whose sound is copied or becomes AAC: the recipes audio-fix and remux.
+
+    Time stamps, uneven frame times and the turning of the picture are kept as they are. AVI and its like state only decoding
+    times, so presentation times are generated where they are missing.
+    """
+    options: Options = {"movflags": "+faststart", "write_tmcd": 0, "f": "mp4"}
+    if video is not None:
+        options["c:v"] = "copy"
+    options |= _sound(audio, encode=encode_audio)
+    return _argv(_tracks(_open_to_copy(origin, damaged=damaged), video, audio), target, options)
+
+
+def _open_to_copy(origin: Source, *, damaged: bool) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
+    options: Options = {"fflags": "+genpts"}
+    if damaged:
+        options["err_detect"] = "ignore_err"
+    return _input(origin, options)
+
+
+def transcode(
+    origin: Source,
+    target: str,
+    *,
+    video: Video,
+    audio: Audio | None,
+    encode_audio: bool,
+    threads: int = 0,
+    damaged: bool = False,
+) -> Argv:
+    """Make an MP4 whose pictures are H.264, 8 bit, 4:2:0: the recipe transcode.
+
+    The turning is baked in by ffmpeg itself; frames keep their own times (`-fps_mode passthrough` with the track's own time base);
+    fields become frames; what is larger than 2160p is made smaller, because decoders stop there.
+    """
+    options: Options = {"c:v": "libx264", "preset": "veryfast", "crf": CRF, "profile:v": "high", "flags:v": "+bitexact"}
+    options |= {"vf": ",".join(_picture_filters(video)), "fps_mode": "passthrough", "enc_time_base": -1, "threads": threads}
+    options |= {"movflags": "+faststart", "write_tmcd": 0, "f": "mp4"}
+    options |= _sound(audio, encode=encode_audio)
+    return _argv(_tracks(_open_to_copy(origin, damaged=damaged), video, audio), target, options)
+
+
+def _picture_filters(video: Video) -> list[str]:
+    filters = ["yadif=mode=send_frame:deint=interlaced"] if video.interlaced else []
+    turned = video.rotation % 180 == 90  # noqa: PLR2004  a quarter turn swaps the sides before our filters see them
+    width, height = (video.height, video.width) if turned else (video.width, video.height)
+    if max(width, height) > _MAX_SIDE or width % 2 or height % 2:
+        shown = fit(width, height, long_side=min(_MAX_SIDE, max(width, height)))
+        filters.append(f"scale={shown[0]}:{shown[1]}")
+    return [*filters, "format=yuv420p"]
+
+
+def poster(origin: Source, target: str, *, video: Video, at_us: int) -> Argv:
+    """Make one JPEG of the first picture found from the key frame before `at_us`."""
+    opened = _input(origin, {"ss": f"{at_us // 1_000_000}.{at_us % 1_000_000:06d}", "noaccurate_seek": None})
+    width, height = fit(video.width, video.height, long_side=POSTER_SIDE, aspect=_aspect(video), rotation=video.rotation)
+    return _argv(
+        [opened[str(video.index)]],
+        target,
+        _ONE_JPEG | {"vf": f"scale={width}:{height},setsar=1,format=yuvj420p", "q:v": 3},
+    )
+
+
+def _aspect(video: Video) -> tuple[int, int]:
+    return video.sample_aspect.num, video.sample_aspect.den
+
+
+def sprite(origin: Source, target: str, *, video: Video, board: Storyboard, key_frames_only: bool) -> Argv:
+    """Make the storyboard's JPEG.
+
+    `fps` with `round=up` gives every tile the last picture at or before its moment; `tpad` repeats the last picture where key frames
+    end before the recording does. MJPEG is decoded at a quarter of its size, since every frame of it is a key frame.
+    """
+    options: Options = {"skip_frame": "nokey"} if key_frames_only else {}
+    if video.codec == "mjpeg" and min(video.width, video.height) >= 4 * board.tile_height:
+        options["lowres"] = 2
+    opened = _input(origin, options)
+    filters = [
+        f"fps=fps=1000000/{board.spacing_us}:start_time=0:round=up",
+        f"scale={board.tile_width}:{board.tile_height}",
+        "setsar=1",
+        f"tpad=stop={board.count}:stop_mode=clone",
+        f"tile={board.columns}x{board.rows}:nb_frames={board.count}",
+        "format=yuvj420p",
+    ]
+    return _argv(
+        [opened[str(video.index)]],
+        target,
+        _ONE_JPEG | {"vf": ",".join(filters), "q:v": 5},
+    )
+
+
+def pcm(origin: Source, *, audio: Audio) -> Argv:
+    """Print the sound as mono 16-bit PCM; silence is put where it starts late or has holes, so that it stays in step with time."""
+    return _argv(
+        [_input(origin)[str(audio.index)]],
+        "pipe:1",
+        {"af": f"aresample={SAMPLE_RATE}:async=1:first_pts=0", "ac": 1, "c:a": "pcm_s16le", "f": "s16le"},
+        progress=False,
+    )
+
+
+def stream_hash(origin: Source, target: str, *, tracks: Sequence[int]) -> Argv:
+    """Write one SHA-256 a track over its packets as stored: the same for a file and its remux, and found without decoding."""
+    opened = _input(origin)
+    options: Options = {"c": "copy", "copy_unknown": None, "hash": "sha256", "f": "streamhash"}
+    return _argv([opened[str(track)] for track in tracks], target, options)
+
+
+def telemetry(origin: Source, target: str, *, track: int) -> Argv:
+    """Write a data track's packets one after another."""
+    return _argv([_input(origin)[str(track)]], target, {"c": "copy", "f": "data"})
