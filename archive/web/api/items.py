@@ -161,8 +161,11 @@ def read_rendition(
         look(resources, found, caller, "replay")
     elif recipe.startswith(("page-", "view")):
         look(resources, found, caller, "pages")
-    send = ranges.capped if copy.media_type.startswith(("video/", "audio/")) else ranges.plain
-    return send(request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type)
+    if copy.media_type.startswith(("video/", "audio/")):
+        return ranges.capped(request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type)
+    return ranges.whole(
+        request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type, filename=None
+    )
 
 
 def look(resources: Resources, found: item.ItemView, caller: Caller, what: str) -> None:
