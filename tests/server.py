@@ -75,7 +75,7 @@ def wait_for_jobs(client: httpx.Client, number: str, *, within_s: float = 120) -
         answer = client.get(f"/api/v1/items/{number}/jobs")
         answer.raise_for_status()
         jobs = answer.json()
-        if jobs and all(job["state"] in {"done", "dead", "refused", "cancelled"} for job in jobs):
+        if jobs and all(job["state"] in {"done", "dead"} for job in jobs):
             return jobs
         time.sleep(0.1)
     raise AssertionError(f"the jobs of {number} did not end within {within_s} s: {jobs}")

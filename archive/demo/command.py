@@ -1,0 +1,103 @@
+"""`liuhen demo`: show the whole road, or, with `--check`, walk it and say whether every step of it holds."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from archive.core.errors import LiuhenError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+DONE, FLAWED, FAULT = 0, 1, 3
+PORT = 8080
+
+
+@click.command("demo")
+@click.option("--check", is_flag=True, help="Do it in a temporary folder on a free port, verify the result, end with 0 or 1.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-data"),
+    show_default=True,
+    help="The folder for volume and archive; made afresh unless --keep.",
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=None, help=f"The port to serve on; {PORT} if it is free.")
+@click.option("--keep", is_flag=True, help="Serve what an earlier demonstration left in the folder, instead of making it anew.")
+def demo(*, check: bool, data: Path, port: int | None, keep: bool) -> None:
+    """Show footage going from a recorder through the dock into the archive and onto a timeline, and stay up.
+
+    Ends with 0 when stopped, 1 when --check finds a flaw, 3 when something broke.
+    """
+    # A console of the terminal's own width, or one wide enough for a line of a log.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        code = _check(console, port) if check else _show(console, data.resolve(), port, keep=keep)
+    except KeyboardInterrupt:
+        console.print("已停止 Stopped", highlight=False)
+        code = DONE if not check else FLAWED
+    except LiuhenError as why:
+        console.print(f"[red]✗[/] {type(why).__name__}: {why.code}", highlight=False)
+        for name, value in why.facts.items():
+            console.print(f"  {name}: {value}", markup=False, highlight=False)
+        code = FAULT
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    sys.exit(code)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """Make both signals end the program through its `finally` blocks, and only once: what ends things must not be interrupted."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _show(console: Console, folder: Path, port: int | None, *, keep: bool) -> int:
+    """Run the demonstration and stay up until a signal comes or the server ends."""
+    from archive.demo import run  # noqa: PLC0415 - no other command should load what draws and encodes
+
+    run.prepare(folder, keep=keep)
+    server = run.house(folder, port=run.usual_port(PORT) if port is None else port)
+    made = (folder / "volume").exists()
+    with run.running(server, console):
+        shown = None if made else run.show(folder, server, console)
+        console.print(run.farewell(server, shown))
+        while not server.ended(wait_s=3600):
+            pass
+        console.print(f"[red]✗[/] 服务器已自行结束 The server ended by itself:\n{server.last_words()}", highlight=False)
+    return FAULT
+
+
+def _check(console: Console, port: int | None) -> int:
+    """Run the demonstration in a temporary folder and hold the archive to what the volume promised."""
+    from archive.demo import check as checks  # noqa: PLC0415 - no other command should load what draws and encodes
+    from archive.demo import run  # noqa: PLC0415 - the same
+
+    folder = Path(tempfile.mkdtemp(prefix="liuhen-demo-"))
+    try:
+        server = run.house(folder, port=port)
+        with run.running(server, console):
+            shown = run.show(folder, server, console)
+            found = checks.verify(server, shown)
+        found.append(checks.fsck(server))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for each in found:
+        mark = "[green]✓[/]" if each.flaw is None else "[red]✗[/]"
+        console.print(f"{mark} {each.what}", highlight=False)
+        if each.flaw is not None:
+            console.print(f"    {each.flaw}", markup=False, highlight=False)
+    flaws = sum(each.flaw is not None for each in found)
+    console.print(f"{len(found)} 项核对 checks, {flaws} 项不符 flaws", highlight=False)
+    return FLAWED if flaws else DONE

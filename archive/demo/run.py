@@ -1,0 +1,236 @@
+"""The demonstration: from a recorder's volume to replay in a browser, by the commands a station and an officer would use.
+
+Nothing reaches into the server: it is started as `liuhen serve`, the station is enrolled by `liuhen station enrol`, the volume goes in
+by `liuhen dock`, and everything else goes through HTTP. Invariants: only a folder that this program made is ever emptied; what was
+started is ended, and nothing else; without a terminal every step is one plain line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from archive.core.digest import Digest
+from archive.core.errors import Unavailable
+from archive.core.instant import from_datetime, iso
+from archive.demo.server import Server, free_port
+from archive.demo.volume import OFFSETS, Volume, fabricate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+    from rich.console import Console
+
+AGENCY = "131102"
+AGENCY_NAME = "桃城区市场监管局"
+ZONE = ZoneInfo("Asia/Shanghai")
+STATION = "dock-1"
+CASE = {"number": "桃市监罚〔2026〕114 号", "title": "经营超过保质期食品案", "subject": "衡水某食品有限公司"}
+MARKER = ".liuhen-demo"
+JOBS_WITHIN_S = 600
+"""Two transcodes and a dozen small jobs take a minute on two cores; a bare chroot on a loaded machine takes several."""
+
+
+class DockFailed(Unavailable):
+    """`liuhen dock` did not take the whole volume in."""
+
+
+class JobsUnfinished(Unavailable):
+    """Work was still waiting or running when the demonstration stopped waiting for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The finished demonstration: the volume, the number each of its files got (by path), and the case."""
+
+    volume: Volume
+    numbers: dict[Path, str]
+    case_id: int
+    credential: Path
+
+
+def prepare(folder: Path, *, keep: bool) -> None:
+    """Make an empty folder of ours, or accept the one that is there if it is to be kept.
+
+    Raises:
+        UsageError: It holds something else, which is neither used nor emptied.
+    """
+    marker = folder / MARKER
+    if folder.exists() and any(folder.iterdir()) and not marker.exists():
+        raise click.UsageError(f"{folder} 不是演示目录，不会清空 is not a demonstration's folder and is left alone")
+    if marker.exists() and not keep:
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.touch()
+
+
+def usual_port(port: int) -> int:
+    """Return the port people expect, or a free one where somebody else listens on it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return free_port()
+    return port
+
+
+def house(folder: Path, *, port: int | None) -> Server:
+    """Return the server of this demonstration, not yet started."""
+    settings = {"LIUHEN_AGENCY": AGENCY, "LIUHEN_AGENCY_NAME": AGENCY_NAME, "LIUHEN_ZONE": ZONE.key}
+    return Server(folder / "data", port=port, settings=settings)
+
+
+@contextlib.contextmanager
+def running(server: Server, console: Console) -> Iterator[Server]:
+    """Start the server visibly and end it."""
+    with console.status("启动服务器 Starting the server"):
+        server.start()
+    console.print(f"[green]✓[/] 服务器已启动 Server is up: {server.base_url}", highlight=False)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def show(folder: Path, server: Server, console: Console) -> Shown:
+    """Fabricate, dock, open the case, bind, and wait for the work to end.
+
+    Raises:
+        DockFailed: The dock did not end well.
+        JobsUnfinished: Work was left after ten minutes.
+    """
+    volume = _fabricated(folder / "volume", console)
+    credential = server.enrol_station(STATION)
+    _dock(server, credential, volume, console)
+    with server.sign_in() as client:
+        numbers = _numbers(client, volume)
+        case_id = _bind(client, volume, numbers)
+        console.print(f"[green]✓[/] 已立案并归入 Case opened, items bound: {CASE['number']}", highlight=False)
+        _wait(client, console)
+    return Shown(volume, numbers, case_id, credential)
+
+
+def _fabricated(root: Path, console: Console) -> Volume:
+    with _bar(console) as bar:
+        task = bar.add_task("录制素材 Recording footage", total=None)
+
+        def step(_name: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        volume = fabricate(root, now=from_datetime(datetime.now(UTC)), zone=ZONE, step=step)
+    console.print(
+        f"[green]✓[/] 记录仪卷 Recorder volume: {len(volume.deposits)} 个文件 files, {volume.size / 1e6:.0f} MB", highlight=False
+    )
+    return volume
+
+
+def _dock(server: Server, credential: Path, volume: Volume, console: Console) -> None:
+    """Run the real dock with its own bars on our terminal."""
+    console.print("采集站接入 Docking the volume", highlight=False)
+    offsets = [f"--clock-offset={recorder}={offset // 1_000_000}" for recorder, offset in OFFSETS.items()]
+    command = [sys.executable, "-m", "archive.cli", "dock", *map(str, volume.carriers), *offsets]
+    command += ["--server", server.base_url, "--credential", str(credential)]
+    with subprocess.Popen(command, env=server.environment, stdin=subprocess.DEVNULL) as dock:
+        try:
+            code = dock.wait()
+        except BaseException:
+            dock.terminate()
+            raise
+    if code:
+        raise DockFailed(exit=code)
+    console.print("[green]✓[/] 全部文件已凭回执入档 Every file is in, against a verified receipt", highlight=False)
+
+
+def _numbers(client: httpx.Client, volume: Volume) -> dict[Path, str]:
+    """Return the accession number of each file, found by the digest of what lies on the volume."""
+    items = every_item(client)
+    by_digest = {item["sha256"]: item["number"] for item in items}
+    found = {}
+    for deposit in volume.deposits:
+        digest = Digest.of(deposit.path.read_bytes()).hex
+        if digest not in by_digest:
+            raise DockFailed(exit=0, missing=deposit.path.name)
+        found[deposit.path] = by_digest[digest]
+    return found
+
+
+def every_item(client: httpx.Client) -> list[dict[str, Any]]:
+    """Return all items of the list, page by page."""
+    found: list[dict[str, Any]] = []
+    after: dict[str, str] = {}
+    while True:
+        page = client.get("/api/v1/items", params={"limit": "100", **after}).raise_for_status().json()
+        found += page["items"]
+        if page.get("after") is None:
+            return found
+        after = {"after": page["after"]}
+
+
+def _bind(client: httpx.Client, volume: Volume, numbers: dict[Path, str]) -> int:
+    """Open the case and bind: the inspection's media to the investigation, the paper at the time that stands on it."""
+    case_id: int = client.post("/api/v1/cases", json=CASE).raise_for_status().json()["id"]
+    for deposit in volume.deposits:
+        if deposit.started is None and deposit.pages is None:
+            continue  # the maker's index is kept, but says nothing about the case
+        paper = deposit.letters == "WS"
+        binding = {
+            "item": numbers[deposit.path],
+            "stage": "investigation",
+            "at": iso(volume.paper_at) if paper else None,
+        }
+        client.post(f"/api/v1/cases/{case_id}/bindings", json=binding).raise_for_status()
+    return case_id
+
+
+def _wait(client: httpx.Client, console: Console) -> None:
+    """Wait until no job is waiting or running."""
+    deadline = time.monotonic() + JOBS_WITHIN_S
+    with _bar(console) as bar:
+        task = bar.add_task("处理 Processing", total=None)
+        while True:
+            counts = client.get("/readyz").raise_for_status().json()["jobs"]
+            left, all_jobs = counts.get("waiting", 0) + counts.get("running", 0), sum(counts.values())
+            bar.update(task, completed=all_jobs - left, total=all_jobs)
+            if left == 0:
+                break
+            if time.monotonic() > deadline:
+                raise JobsUnfinished(left=left)
+            time.sleep(0.25)
+    console.print(f"[green]✓[/] 处理完成 {all_jobs} jobs done", highlight=False)
+
+
+def _bar(console: Console) -> Progress:
+    """Return the one look of a bar; without a terminal nothing is drawn, and the line that follows each step says it all."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def farewell(server: Server, shown: Shown | None) -> Panel:
+    """Return the panel that says where to look and how to sign in."""
+    account = server.account()
+    table = Table.grid(padding=(0, 2))
+    table.add_row("地址 Address", f"[bold]{server.base_url}/[/]")
+    table.add_row("用户 Name", account.name)
+    table.add_row("密码 Password", f"[bold]{account.password}[/]")
+    if shown is not None:
+        table.add_row("时间线 Timeline", f"{server.base_url}/cases/{shown.case_id}")
+        first = next(number for path, number in shown.numbers.items() if path.suffix == ".MP4")
+        table.add_row("重放 Replay", f"{server.base_url}/items/{first}")
+    table.add_row("数据 Data", str(server.data_dir))
+    return Panel(table, title="留痕 Liuhen", subtitle="Ctrl-C 结束 to stop", expand=False, border_style="blue")
