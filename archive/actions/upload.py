@@ -131,6 +131,16 @@ def set_floor(session: Session, upload_id: str, floor: int | None) -> None:
     session.flush()
 
 
+def extend(session: Session, upload_id: str, *, expires_at: Instant) -> None:
+    """Give an upload that moves more time.
+
+    Raises:
+        UploadGone: the upload has ended.
+    """
+    _receiving(session, upload_id).expires_at = expires_at
+    session.flush()
+
+
 def terminate(session: Session, upload_id: str, *, now: Instant) -> None:
     """End an upload at its sender's wish; what came is dropped.
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from archive.adapters.durable import is_full, sync_file, sync_path
 from archive.core.digest import Digest
 from archive.core.errors import DiskFull, NotFound, Unavailable, UploadBusy, UploadGone
-from archive.core.tus import check_upload_id
+from archive.core.tus import check_upload_id, is_upload_id
 from archive.failpoints import failpoint
 
 if TYPE_CHECKING:
@@ -73,7 +73,20 @@ class Spool:
 
     def ids(self) -> list[str]:
         """Return the uploads that have a file, in the order of their names."""
-        return sorted(entry.name for entry in self._directory.iterdir() if entry.is_file())
+        return sorted(entry.name for entry in self._directory.iterdir() if is_upload_id(entry.name))
+
+    def begin(self, upload_id: str) -> None:
+        """Make an upload's file, empty and with a durable name, if it is not there.
+
+        Raises:
+            DiskFull: There is no room for so much as a name.
+            Unavailable: It cannot be made.
+        """
+        try:
+            os.close(os.open(self.path(upload_id), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise _fault(upload_id, error) from error
+        sync_path(self._directory)
 
     @contextmanager
     def append(self, upload_id: str, *, start: int) -> Iterator[Appender]:
@@ -96,6 +109,7 @@ class Spool:
             if status.st_size > start:
                 self._forget(upload_id)
                 os.ftruncate(fd, start)
+                sync_file(fd)
             yield Appender(self, upload_id, fd, start, free=self._floor)
 
     def ends_with(self, upload_id: str, tail: bytes) -> bool:

@@ -80,13 +80,18 @@ def check_content_type(header: str | None) -> None:
         raise WrongContentType(given=given[:80], wanted=CONTENT_TYPE)
 
 
+def is_upload_id(text: str) -> bool:
+    """Say whether `text` has the form of an upload's name: 32 lower-case hexadecimal digits."""
+    return _UPLOAD_ID.fullmatch(text) is not None
+
+
 def check_upload_id(text: str) -> str:
-    """Return `text` if it has the form of an upload's name: 32 lower-case hexadecimal digits.
+    """Return `text` if it has the form of an upload's name.
 
     Raises:
         Malformed: It has not, so that no such name ever reaches a path.
     """
-    if _UPLOAD_ID.fullmatch(text) is None:
+    if not is_upload_id(text):
         raise Malformed(what="upload id")
     return text
 

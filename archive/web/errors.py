@@ -96,6 +96,8 @@ def tell(request: Request, error: LiuhenError, status: int, page_of: Callable[[R
     headers = {"Cache-Control": "no-store"}
     if error.code in RETRY_AFTER:
         headers["Retry-After"] = str(RETRY_AFTER[error.code])
+    if error.code == "range_unsatisfiable":
+        headers["Content-Range"] = f"bytes */{error.facts['size']}"
     if status == HTTPStatus.UNAUTHORIZED and request.url.path.startswith("/api/"):
         headers["WWW-Authenticate"] = "Bearer"
     if request.url.path.startswith(("/api/", "/healthz", "/readyz")):

@@ -189,3 +189,15 @@ def test_memory_does_not_grow_with_the_file(spool):
             appender.flush()
         appender.finish()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024
+
+
+def test_an_upload_can_begin_with_nothing_and_beginning_twice_is_no_error(spool):
+    spool.begin(ID)
+    spool.begin(ID)
+    assert spool.ids() == [ID]
+    assert digest(spool) == Digest.of(b"")
+
+
+def test_a_stray_file_in_the_directory_is_no_upload(spool, tmp_path):
+    (tmp_path / "spool" / "lost+found").touch()
+    assert spool.ids() == []
