@@ -4,6 +4,7 @@
 PYTHON ?= python3
 DEMO ?=
 TESTS ?=
+BENCH ?=
 SEED ?= 0
 
 VENV := .venv
@@ -33,8 +34,8 @@ test: check system-test $(CATALOGUES)  ## check, then every test but bench and s
 soak: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## the full counts; SEED=n repeats a run
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "not bench" --hypothesis-seed=$(SEED) --timeout=3600 $(TESTS)
 
-bench: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## measure speed and memory
-	@$(BIN)/python -m pytest -m bench -s --timeout=3600 $(TESTS)
+bench: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## measure speed and memory into docs/performance.md; BENCH="playable" one of them
+	@$(INSIDE) $(BIN)/python tests/bench/run.py $(BENCH)
 
 check: $(VENV)/.dev $(VENV)/.program $(STATIC)  ## lint, format, types, import contracts, the pages' types
 	@$(BIN)/ruff check --quiet .
