@@ -1,0 +1,247 @@
+"""A run of the dock: hash, sign, send, collect receipts, for every file of the carriers that were scanned.
+
+Invariants: nothing is sent before its digest and signed manifest are journaled; bytes this station has docked are not sent again,
+and of files with the same bytes that come at the same time one is sent; a file that fails keeps no other from going.
+
+Not guaranteed: the order of the files. Freeing the recorder is not done here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from archive.core.errors import Fault, LiuhenError, Malformed, Mismatch, Refusal, ServerRefused, SourceChanged
+from archive.core.manifest import signing_bytes
+from archive.dock import reading, receipts
+from archive.dock.board import size_text
+from archive.dock.describe import Reading, describe
+from archive.dock.journal import State
+from archive.dock.pace import Patience, Stopped
+from archive.dock.report import Outcome, Report, of_entry
+from archive.dock.sending import Means, send
+from archive.failpoints import failpoint
+
+if TYPE_CHECKING:
+    import random
+
+    from archive.core.digest import Digest
+    from archive.dock.board import Board
+    from archive.dock.credential import Credential
+    from archive.dock.journal import Entry
+    from archive.dock.reading import Folder
+    from archive.dock.scan import Scan, Source
+
+_LOOKS_AT_A_CHANGING_FILE = 3
+_FORBIDDEN = frozenset({401, 403})
+_DIGEST_MISMATCH = 460
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run goes about its work: how recorders are read, files at once, seconds without progress before it gives up."""
+
+    reading: Reading
+    jobs: int
+    patience_s: float
+    retry_refused: bool
+    chance: random.Random
+
+
+class Dock:
+    """One run's workers and what they share."""
+
+    def __init__(self, *, means: Means, credential: Credential, plan: Plan, board: Board) -> None:
+        self._means = means
+        self._credential = credential
+        self._plan = plan
+        self._board = board
+        self._digests: dict[Digest, threading.Lock] = {}
+        self._digests_lock = threading.Lock()
+        self._ended: LiuhenError | None = None
+        """Why no further file is begun: the server is away for good, or does not want this station."""
+
+    def run(self, scans: Sequence[Scan], *, wait_s: float | None) -> Report:
+        """Dock every file of these scans and collect receipts for `wait_s` seconds, None for not at all."""
+        sources = [source for scan in scans for source in scan.files]
+        folders = reading.Folder.all_of(sources)
+        outcomes: list[Outcome] = []
+        flawed: list[str] = []
+        unverified = 0
+        try:
+            self._means.server.sign_in()
+            with self._board.shown(), ThreadPoolExecutor(self._plan.jobs, thread_name_prefix="dock") as pool:
+                outcomes = list(pool.map(lambda source: self._one(source, folders), sources))
+            if self._ended is None:
+                self._means.stop.check()
+                if wait_s is not None:
+                    unverified = self._collect(wait_s, flawed)
+                    outcomes = [self._with_receipt(*pair) for pair in zip(outcomes, sources, strict=True)]
+        except Stopped:
+            pass
+        except LiuhenError as why:
+            self._ended = why
+        return Report(
+            station=self._credential.station,
+            outcomes=tuple(outcomes)
+            or tuple(Outcome(s.shown, s.size, "waiting", trouble="not begun", fault=True) for s in sources),
+            passed=tuple(row for scan in scans for row in scan.passed),
+            unverified=unverified,
+            flawed_receipts=tuple(flawed),
+            ended_by=None if self._ended is None else str(self._ended),
+            refused=isinstance(self._ended, ServerRefused),
+            stopped=self._means.stop.asked,
+        )
+
+    def _one(self, source: Source, folders: Mapping[tuple[object, ...], Folder]) -> Outcome:
+        """Dock one file; whatever happens to it is an outcome, not an exception."""
+        folder = folders[reading.Folder.key(source)]
+        try:
+            for _ in range(_LOOKS_AT_A_CHANGING_FILE):
+                if self._means.stop.asked or self._ended is not None:
+                    return Outcome(source.shown, source.size, "waiting", trouble="not begun", fault=True)
+                try:
+                    return self._docked(source, folder)
+                except SourceChanged:
+                    self._board.line(f"changed    {source.shown}: hashing it anew", style="yellow")
+                    source = source.as_now()
+            outcome = Outcome(source.shown, source.size, "changing", trouble="the file keeps changing", fault=True)
+        except Stopped:
+            return Outcome(source.shown, source.size, "waiting", trouble="stopped", fault=True)
+        except OSError as why:
+            outcome = Outcome(source.shown, source.size, "unreadable", trouble=f"unreadable: {why.strerror or why}")
+        except Fault as why:
+            self._ended = self._ended or why
+            outcome = Outcome(source.shown, source.size, "waiting", trouble=str(why), fault=True)
+        except Refusal as why:
+            outcome = Outcome(source.shown, source.size, "refused", trouble=str(why))
+        return self._told(outcome)
+
+    def _docked(self, source: Source, folder: Folder) -> Outcome:
+        journal, archive = self._means.journal, self._credential.archive
+        entry = journal.entry(archive, source)
+        if entry is not None and entry.state.done:
+            return of_entry(entry)
+        if entry is not None and entry.state in {State.REFUSED, State.FLAWED}:
+            if not self._plan.retry_refused:
+                return self._told(of_entry(entry))
+            entry = None
+        if entry is None:
+            entry = self._signed(source, folder)
+        with self._alone(entry.sha256):
+            earlier = journal.docked(archive, entry.sha256, entry.size)
+            if earlier is not None:
+                journal.known(entry, earlier, now=self._means.now())
+                failpoint("dock.known_kept")
+                return self._told(self._kept(source))
+            return self._told(self._sent(source, entry))
+
+    def _signed(self, source: Source, folder: Folder) -> Entry:
+        """Hash the file, ask it where it comes from, sign what was found, and keep that."""
+        bar = self._board.file(source.shown, "hashing", source.size)
+
+        def position(at: int) -> None:
+            self._means.stop.check()
+            bar.at(at)
+
+        try:
+            digest = reading.hash_file(source, position=position)
+        finally:
+            bar.end()
+        failpoint("dock.hashed")
+        now = self._means.now()
+        encoded = describe(source, folder, digest, by=self._plan.reading, station=self._credential.station, now=now).encode()
+        signature = self._credential.sign(signing_bytes(encoded))
+        entry = self._means.journal.signed(
+            self._credential.archive, source, digest=digest, manifest=encoded, signature=signature, now=now
+        )
+        failpoint("dock.signature_kept")
+        return entry
+
+    def _sent(self, source: Source, entry: Entry) -> Outcome:
+        journal, stop = self._means.journal, self._means.stop
+        patience = Patience(self._plan.patience_s, stop=stop, chance=self._plan.chance)
+        bar = self._board.file(source.shown, "sending", entry.size)
+        try:
+            accepted = send(source, entry, means=self._means, patience=patience, position=bar.at)
+        except Mismatch as why:
+            journal.flawed(entry, str(why), now=self._means.now())
+            return self._kept(source)
+        except ServerRefused as why:
+            if why.facts.get("status") in _FORBIDDEN:
+                self._ended = self._ended or why
+                return Outcome(source.shown, source.size, "waiting", sha256=entry.sha256.hex, trouble=str(why), fault=True)
+            journal.refused(entry, self._why_refused(source, entry, why), now=self._means.now())
+            return self._kept(source)
+        except Fault as why:
+            journal.troubled(entry, str(why), now=self._means.now())
+            raise
+        finally:
+            bar.end()
+        failpoint("dock.accepted")
+        journal.stored(entry, number=accepted.number, same_bytes_as=accepted.same_bytes_as, now=self._means.now())
+        failpoint("dock.number_kept")
+        return replace(self._kept(source), sent=True)
+
+    def _why_refused(self, source: Source, entry: Entry, why: ServerRefused) -> str:
+        """Return the server's reason; where it got other bytes than were signed, say whether the carrier is to blame."""
+        if why.facts.get("status") != _DIGEST_MISMATCH and why.facts.get("server_code") != "digest_mismatch":
+            return str(why)
+        try:
+            now = reading.hash_file(source, position=lambda _: self._means.stop.check())
+        except (OSError, SourceChanged):
+            return f"{why}; the file cannot be read again"
+        if now == entry.sha256:
+            return f"{why}; the file still hashes to what was signed, so the bytes changed on the way"
+        return f"{why}; the carrier gives other bytes each time it is read ({now.short} now, {entry.sha256.short} when signed)"
+
+    def _collect(self, wait_s: float, flawed: list[str]) -> int:
+        def told(entry: Entry, trouble: str | None) -> None:
+            if trouble is None:
+                self._board.line(f"verified   {entry.number}  {entry.shown}", style="green")
+            else:
+                flawed.append(f"{entry.number}: {trouble}")
+                self._board.line(f"flawed     {entry.number}  {trouble}", style="bold red")
+
+        waiting = receipts.collect(
+            journal=self._means.journal,
+            server=self._means.server,
+            credential=self._credential,
+            within_s=wait_s,
+            stop=self._means.stop,
+            clock=time.monotonic,
+            now=self._means.now,
+            told=told,
+        )
+        return len(waiting)
+
+    def _with_receipt(self, outcome: Outcome, source: Source) -> Outcome:
+        entry = self._means.journal.entry(self._credential.archive, source) if outcome.number else None
+        return outcome if entry is None else replace(outcome, state=entry.state.value)
+
+    def _kept(self, source: Source) -> Outcome:
+        entry = self._means.journal.entry(self._credential.archive, source)
+        if entry is None:
+            raise Malformed(what="journal", reason="row_gone", path=source.shown)
+        return of_entry(entry)
+
+    @contextmanager
+    def _alone(self, digest: Digest) -> Iterator[None]:
+        """Hold back other files with the same bytes until this one is through, so that they find it docked."""
+        with self._digests_lock:
+            lock = self._digests.setdefault(digest, threading.Lock())
+        with lock:
+            yield
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        style = "red" if outcome.trouble else ""
+        said = outcome.trouble or outcome.number or ""
+        if outcome.again:
+            said += " (these bytes were docked before)"
+        self._board.line(f"{outcome.state:<10} {outcome.path}  {size_text(outcome.size)}  {said}", style=style)
+        return outcome
