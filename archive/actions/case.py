@@ -223,7 +223,7 @@ def timeline(session: Session, case_id: int) -> Timeline:
     axis = stretches(span for _each, span in placed)
     films = [(each, span) for each, span in placed if each.kind in (Kind.RECORDING, Kind.AUDIO)]
     papers = [(each, span) for each, span in placed if each.kind not in (Kind.RECORDING, Kind.AUDIO)]
-    names = list(dict.fromkeys((each.recorder, each.officer) for each, _span in films))
+    names = sorted({(each.recorder, each.officer) for each, _span in films}, key=lambda pair: (pair[0] or "", pair[1] or ""))
     lanes = [
         _lane(name, officer, [f for f in films if (f[0].recorder, f[0].officer) == (name, officer)], axis)
         for name, officer in names

@@ -1,0 +1,121 @@
+"""A real database for the actions: the embedded profile's own, not a double."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import Engine
+
+from archive.actions import accession, person, station, upload
+from archive.actions.accession import Accepted
+from archive.adapters import signing
+from archive.core.access import PersonCaller, StationCaller
+from archive.core.accession import Kind
+from archive.core.digest import Digest
+from archive.core.instant import Instant, parse
+from archive.core.manifest import Carrier, Manifest
+from archive.core.sniff import Sniffed
+from archive.ports import Put
+from archive.records.migrations import upgrade
+from archive.records.session import open_sqlite, reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = parse("2026-03-12T04:00:00Z")
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+MP4 = Sniffed(Kind.RECORDING, "video/mp4", "mov")
+SEED = bytes(range(32))
+
+
+@dataclass
+class House:
+    """A database with one station and one person, and short words for what tests do with them."""
+
+    engine: Engine
+    station: StationCaller
+    person: PersonCaller
+    uploads: int = 0
+
+    def writing(self):
+        return writing(self.engine)
+
+    def reading(self):
+        return reading(self.engine)
+
+    def manifest(self, content: bytes, **facts) -> Manifest:
+        given = {
+            "station": self.station.name,
+            "name": "DCIM/100MEDIA/A.MP4",
+            "sha256": Digest.of(content),
+            "size": len(content),
+            "recorder": "DSJ-A1023",
+            "officer": "张伟",
+            "sequence": 1,
+            "started_at": parse("2026-03-12T09:01:20+08:00"),
+            "started_from": "name",
+            "clock_offset_us": 3_000_000,
+            "carrier": Carrier("TF", "0x5a31f0c2", "volume"),
+            "modified": NOW,
+            "station_clock": NOW,
+        }
+        return Manifest(**{**given, **facts})
+
+    def begin(self, content: bytes, *, caller=None, **facts) -> str:
+        self.uploads += 1
+        upload_id = f"u{self.uploads}"
+        signed = self.manifest(content, **facts)
+        metadata = {"manifest": signed.encode(), "signature": sign(signed.signing_bytes()), "sha256": signed.sha256.hex.encode()}
+        with self.writing() as session:
+            upload.create(
+                session,
+                upload_id=upload_id,
+                caller=caller or self.station,
+                length=len(content),
+                metadata=metadata if caller is None else {"filename": b"x.mp4"},
+                verify=signing.verify,
+                now=NOW,
+                expires_at=Instant(NOW + 10**12),
+            )
+        return upload_id
+
+    def accept(
+        self, upload_id: str, content: bytes, *, put: Put = Put.WRITTEN, sniffed: Sniffed = MP4, now: Instant = NOW
+    ) -> Accepted:
+        with self.writing() as session:
+            return accession.accept(
+                session,
+                upload_id=upload_id,
+                digest=Digest.of(content),
+                size=len(content),
+                put=put,
+                sniffed=sniffed,
+                agency="131102",
+                zone=SHANGHAI,
+                now=now,
+            )
+
+    def take_in(self, content: bytes, **facts) -> Accepted:
+        return self.accept(self.begin(content, **facts), content)
+
+
+def sign(message: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+
+    return Ed25519PrivateKey.from_private_bytes(SEED).sign(message)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    engine = open_sqlite(tmp_path / "liuhen.db")
+    upgrade(engine)
+    public = signing.public_of(SEED)
+    with writing(engine) as session:
+        station.enrol(session, name="dock-1", public_key=public, by="operator", now=NOW)
+        person.bootstrap(session, login="admin", name="管理员", password_hash="x", now=NOW)
+    yield House(engine, StationCaller(1, "dock-1", public), PersonCaller(1, "admin", "管理员"))
+    engine.dispose()

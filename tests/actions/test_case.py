@@ -1,0 +1,157 @@
+"""Cases: opening, binding, and what stands on the timeline."""
+
+import pytest
+
+from archive.actions import case, custody, item, technical
+from archive.core.accession import Kind
+from archive.core.cases import Stage
+from archive.core.errors import AlreadyBound, CaseExists, Malformed, NotFound
+from archive.core.instant import MINUTE, Instant, parse
+from archive.core.sniff import Sniffed
+from tests.actions.conftest import NOW
+
+
+def opened(house, number="桃市监罚〔2026〕114 号"):
+    with house.writing() as session:
+        return case.open_case(
+            session, number=number, title="经营超过保质期食品案", subject="衡水某食品有限公司", by=house.person, now=NOW
+        )
+
+
+def bind(house, case_id, number, stage=Stage.INVESTIGATION, at=None):
+    with house.writing() as session:
+        return case.bind(session, case_id=case_id, number=number, stage=stage, at=at, by=house.person, now=NOW)
+
+
+def test_a_number_is_taken_once(house):
+    opened(house)
+    with pytest.raises(CaseExists):
+        opened(house, number="  桃市监罚〔2026〕114 号 ")
+
+
+def test_a_case_without_a_subject_is_refused(house):
+    with pytest.raises(Malformed), house.writing() as session:
+        case.open_case(session, number="1", title="t", subject="  ", by=house.person, now=NOW)
+
+
+def test_an_item_is_bound_once_to_a_stage_and_may_serve_several_cases(house):
+    first, second = opened(house, "1"), opened(house, "2")
+    number = house.take_in(b"film").number
+    bind(house, first, number)
+    with pytest.raises(AlreadyBound):
+        bind(house, first, number)
+    bind(house, first, number, Stage.DECISION)
+    bind(house, second, number)
+    with house.reading() as session:
+        assert [bound.case_number for bound in item.find(session, number).bindings] == ["1", "1", "2"]
+        assert case.find(session, first).items == 1
+
+
+def test_an_unbound_item_is_back_in_the_inbox_and_its_binding_is_on_record(house):
+    case_id, number = opened(house), house.take_in(b"film").number
+    binding = bind(house, case_id, number)
+    with house.reading() as session:
+        assert item.unbound_count(session) == 0
+    with house.writing() as session:
+        case.unbind(session, case_id=case_id, binding_id=binding, by=house.person, now=NOW)
+    with house.reading() as session:
+        assert item.unbound_count(session) == 1
+        assert [event.kind.value for event in custody.of_item(session, 1)] == ["ingestion", "binding", "unbinding"]
+    with pytest.raises(NotFound), house.writing() as session:
+        case.unbind(session, case_id=case_id, binding_id=binding, by=house.person, now=NOW)
+
+
+def test_recordings_stand_at_their_corrected_time_and_papers_at_the_time_on_them(house):
+    case_id = opened(house)
+    film = house.take_in(b"film").number
+    unsure = house.take_in(b"film 2", clock_offset_us=None, recorder="DSJ-A1077").number
+    paper = house.accept(
+        house.begin(b"pdf", started_at=None, started_from=None), b"pdf", sniffed=Sniffed(Kind.DOCUMENT, "application/pdf", "pdf")
+    )
+    undated = house.accept(
+        house.begin(b"p2", started_at=None, started_from=None), b"p2", sniffed=Sniffed(Kind.DOCUMENT, "application/pdf", "pdf")
+    )
+    with house.writing() as session:
+        for item_id in (1, 2):
+            technical.record(
+                session, item_id=item_id, condition="sound", findings=[], technical={}, duration_us=10 * MINUTE, now=NOW
+            )
+    written = parse("2026-03-12T10:42:00+08:00")
+    for number, at in ((film, None), (unsure, None), (paper.number, written), (undated.number, None)):
+        bind(house, case_id, number, at=at)
+    with house.reading() as session:
+        drawn = case.timeline(session, case_id)
+    assert [lane.recorder for lane in drawn.recorders] == ["DSJ-A1023", "DSJ-A1077"]
+    bar = drawn.recorders[0].marks[0]
+    assert bar.span.start == parse("2026-03-12T09:01:23+08:00")
+    assert bar.span.length == 10 * MINUTE
+    assert bar.bound.clock_verified
+    assert not drawn.recorders[1].marks[0].bound.clock_verified
+    assert [mark.span.start for mark in drawn.documents.marks] == [written]
+    assert [each.number for each in drawn.undated] == [undated.number]
+    assert any(stretch.folded for stretch in drawn.axis)
+
+
+def test_an_empty_case_has_an_empty_timeline(house):
+    case_id = opened(house)
+    with house.reading() as session:
+        drawn = case.timeline(session, case_id)
+    assert (list(drawn.axis), list(drawn.recorders), list(drawn.bound)) == ([], [], [])
+    with house.reading() as session, pytest.raises(NotFound):
+        case.timeline(session, 99)
+
+
+def test_the_media_s_own_start_is_used_only_where_the_station_knew_none(house):
+    known, unknown = (
+        house.take_in(b"a").number,
+        house.take_in(b"b", started_at=None, started_from=None, clock_offset_us=None).number,
+    )
+    said = parse("2020-01-01T00:00:00Z")
+    with house.writing() as session:
+        for item_id in (1, 2):
+            technical.record(session, item_id=item_id, condition="sound", findings=[], technical={}, started_at=said, now=NOW)
+    with house.reading() as session:
+        assert item.find(session, known).clock_started_at == parse("2026-03-12T09:01:20+08:00")
+        assert (item.find(session, unknown).clock_started_at, item.find(session, unknown).started_from) == (said, "media")
+
+
+class TestLists:
+    """Filters, order and pages."""
+
+    @pytest.fixture
+    def many(self, house):
+        for index in range(25):
+            content = f"{index}".encode()
+            began = Instant(parse("2026-03-12T00:00:00Z") + (index % 7) * MINUTE)
+            upload_id = house.begin(content, started_at=began, clock_offset_us=None, officer="李娜" if index % 2 else "张伟")
+            house.accept(upload_id, content, now=Instant(NOW + index // 3))
+        return house
+
+    @pytest.mark.parametrize("sort", list(item.Sort))
+    @pytest.mark.parametrize("descending", [True, False])
+    def test_pages_show_everything_once_in_order(self, many, sort, descending):
+        seen, after = [], None
+        with many.reading() as session:
+            while True:
+                page = item.page(session, item.Filter(), sort=sort, descending=descending, after=after, limit=4)
+                assert page.total == 25
+                seen += page.rows
+                after = page.after
+                if after is None:
+                    break
+        assert len({row.number for row in seen}) == len(seen) == 25
+        values = [{"stored": r.stored_at, "started": r.started_at, "size": r.size}[sort.value] for r in seen]
+        assert values == sorted(values, reverse=descending)
+
+    def test_filters_narrow(self, many):
+        with many.reading() as session:
+            count = lambda **wanted: item.page(session, item.Filter(**wanted)).total  # noqa: E731
+            assert count(officer="李娜") == 12
+            assert count(q="DSJ-A1023") == 25
+            assert count(q="100%") == 0
+            assert count(kind=Kind.PHOTO) == 0
+            assert count(state="verified") == 0
+            assert count(state="stored") == 25
+            assert count(start=Instant(parse("2026-03-12T00:00:00Z") + 6 * MINUTE)) == 3
+            assert count(end=parse("2026-03-12T00:01:00Z")) == 4
+            assert item.choices(session) == (["DSJ-A1023"], ["张伟", "李娜"])
