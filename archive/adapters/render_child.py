@@ -1,0 +1,167 @@
+"""Runs inside the jail, as a file of its own: opens one photo or PDF and writes pictures of it.
+
+    render_child.py photo   SOURCE FORMAT SCRATCH     facts, view.jpg and thumb.jpg
+    render_child.py photo   SOURCE FORMAT -           facts only
+    render_child.py pages   SOURCE pdf    SCRATCH     page-0001.jpg and thumb-0001.jpg … , one line of JSON a page
+    render_child.py pages   SOURCE pdf    -           facts only
+
+It imports nothing of the archive: everything it is and everything it read is given up with the process. Every line it prints is one JSON
+object; a flaw of the file is `{"flaw": code, "words": …}` and exit status 0, since the tool did its work. What prints is not trusted:
+the parent checks every field.
+
+Not guaranteed: that pictures look as another program would draw them. They are previews; the original is the evidence.
+"""
+
+# ruff: noqa: ANN401 - the two libraries are untyped, and are loaded only by the task that needs them
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+VIEW_SIDE = 1600
+THUMB_SIDE = 240
+MAX_PIXELS = 150_000_000
+MAX_PAGES = 2000
+_EXIF_TEXTS = {"make": 0x010F, "model": 0x0110}
+_EXIF_ORIENTATION = 0x0112
+_EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
+_PICTURE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "gif": "GIF", "webp": "WEBP"}
+
+
+def say(**facts: Any) -> None:
+    """Print one line for the parent."""
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def photo(source: str, form: str, scratch: str) -> None:
+    """Open a photo, tell its facts, and write its two pictures unless `scratch` is `-`."""
+    from PIL import Image, ImageFile, ImageOps  # noqa: PLC0415 - each task loads only its own parser
+
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    truncated = False
+    try:
+        picture = Image.open(source, formats=[_PICTURE_FORMATS[form]])
+        stored = picture.size
+        if stored[0] * stored[1] > MAX_PIXELS:
+            say(flaw="image_too_large", words=f"{stored[0]}x{stored[1]}")
+            return
+        exif = _exif(picture)
+        try:
+            picture.load()
+        except (OSError, SyntaxError) as error:  # half a JPEG is worth looking at; half a header is not
+            truncated, ImageFile.LOAD_TRUNCATED_IMAGES = True, True
+            words = str(error)
+            picture = Image.open(source, formats=[_PICTURE_FORMATS[form]])
+            picture.load()
+    except (OSError, SyntaxError, ValueError, KeyError, Warning, Image.DecompressionBombError) as error:
+        too_large = isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError))
+        say(flaw="image_too_large" if too_large else "image_unreadable", words=str(error)[:500])
+        return
+    upright = ImageOps.exif_transpose(picture) or picture
+    if truncated:
+        say(flaw="image_truncated", words=words[:500])
+    say(width=upright.width, height=upright.height, stored_width=stored[0], stored_height=stored[1], exif=exif)
+    if scratch == "-":
+        return
+    view = _plain(upright)
+    for name, side in (("view", VIEW_SIDE), ("thumb", THUMB_SIDE)):
+        view.thumbnail((side, side))
+        view.save(
+            f"{scratch}/{name}.jpg",
+            "JPEG",
+            quality=85,
+            icc_profile=upright.info.get("icc_profile") if upright.mode == "RGB" else None,
+        )
+
+
+def _plain(picture: Any) -> Any:
+    """Return the picture in plain colours on white: what a JPEG can hold."""
+    from PIL import Image  # noqa: PLC0415
+
+    if picture.mode.startswith("I"):  # 16 bits of grey
+        return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        over = picture.convert("RGBA")
+        ground = Image.new("RGB", over.size, "white")
+        ground.paste(over, mask=over.getchannel("A"))
+        return ground
+    return picture.copy() if picture.mode in ("RGB", "L") else picture.convert("RGB")
+
+
+def _exif(picture: Any) -> dict[str, Any]:
+    """Return orientation, camera and place; rationals as pairs of integers."""
+    found: dict[str, Any] = {}
+    try:
+        table = picture.getexif()
+        found["orientation"] = table.get(_EXIF_ORIENTATION, 1)
+        for name, tag in _EXIF_TEXTS.items():
+            value = table.get(tag)
+            if isinstance(value, str):
+                found[name] = value[:100]
+        place = table.get_ifd(_GPS_IFD)
+        for name, (reference, parts) in {"latitude": (1, 2), "longitude": (3, 4)}.items():
+            pairs = [[int(part.numerator), int(part.denominator)] for part in place.get(parts, ())]
+            found[name] = {"reference": str(place.get(reference, ""))[:1], "parts": pairs}
+    except Exception as error:  # noqa: BLE001 - a maker's odd EXIF is no reason not to show the picture
+        found["odd"] = type(error).__name__
+    found["orientation"] = found["orientation"] if isinstance(found.get("orientation"), int) else 1
+    return found
+
+
+def pages(source: str, _form: str, scratch: str) -> None:
+    """Open a PDF, tell its pages' sizes in thousandths of a point, and write two pictures of each unless `scratch` is `-`."""
+    import pypdfium2  # noqa: PLC0415 - each task loads only its own parser
+
+    try:
+        document = pypdfium2.PdfDocument(source)
+        count = len(document)
+    except pypdfium2.PdfiumError as error:
+        locked = "password" in str(error).lower()
+        say(flaw="document_encrypted" if locked else "document_unreadable", words=str(error)[:500])
+        return
+    say(pages=count)
+    if count > MAX_PAGES:
+        say(flaw="too_many_pages", words=str(count))
+    for index in range(min(count, MAX_PAGES)):
+        try:
+            page = document[index]
+            width, height = page.get_size()
+            if scratch != "-":
+                _draw(page, max(width, height), f"{scratch}/", f"{index + 1:04d}.jpg")
+            page.close()
+        except (pypdfium2.PdfiumError, ValueError, OSError, MemoryError) as error:
+            say(flaw="page_unreadable", page=index + 1, words=str(error)[:500])
+            continue
+        say(page=index + 1, width=int(width * 1000), height=int(height * 1000))
+    document.close()
+
+
+def _draw(page: Any, longest: float, folder: str, name: str) -> None:
+    scale = min(max(VIEW_SIDE / max(longest, 0.01), 0.001), 20)
+    bitmap = page.render(scale=scale, may_draw_forms=True)
+    picture = bitmap.to_pil().convert("RGB")
+    picture.thumbnail((VIEW_SIDE, VIEW_SIDE))
+    picture.save(f"{folder}page-{name}", "JPEG", quality=85)
+    picture.thumbnail((THUMB_SIDE, THUMB_SIDE))
+    picture.save(f"{folder}thumb-{name}", "JPEG", quality=85)
+    bitmap.close()
+
+
+def main(argv: list[str]) -> None:
+    """Do one task."""
+    warnings.simplefilter("ignore")  # of the libraries' warnings only one is a verdict
+    warnings.filterwarnings("error", message="Image size")
+    task, source, form, scratch = argv
+    if not Path(source).is_file():
+        say(flaw="missing", words="")
+        return
+    {"photo": photo, "pages": pages}[task](source, form, scratch)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

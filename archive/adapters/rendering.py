@@ -1,0 +1,107 @@
+"""Start `render_child` in the jail and read what it prints, trusting none of it.
+
+Invariants: the child sees one file, one scratch directory, the interpreter and its libraries; its lines are JSON objects of at most
+`MAX_LINES`; a line that is none is a failure of the tool, not an answer.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from archive.adapters import render_child
+from archive.adapters.jail import MIB, Jail, Limits, interpreter
+from archive.adapters.tool_runner import run
+from archive.core.errors import ToolFailed
+
+MAX_LINES: Final = 10_000
+_LIMITS: Final = Limits(
+    address_space=3072 * MIB,  # a picture of 150 megapixels in four bytes, twice, and the libraries
+    file_size=64 * MIB,  # one preview; none of 1600 pixels comes near
+    cpu_seconds=1200,  # a book of two thousand scanned pages
+    open_files=64,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """Something wrong with the file itself: a stable code, the page where there is one, and the parser's words."""
+
+    code: str
+    words: str
+    page: int | None = None
+
+    def finding(self) -> dict[str, object]:
+        """Return it as examination records it."""
+        facts: dict[str, object] = {"words": self.words}
+        if self.page is not None:
+            facts["page"] = self.page
+        return {"code": self.code, "facts": facts}
+
+
+Line = dict[str, object]
+
+
+def render(
+    jail: Jail, task: str, source: Path, form: str, scratch: Path, *, draw: bool, on_line: Callable[[Line], None] = lambda _: None
+) -> tuple[list[Line], list[str]]:
+    """Run one task; return the lines it printed and the argument list, for the rendition's provenance.
+
+    Raises:
+        ToolFailed: the child crashed, hung, or printed something else than lines of JSON.
+    """
+    view = jail.view(source, scratch)
+    python, readable = interpreter()
+    script = Path(render_child.__file__).absolute()
+    program = [*python, str(script), task, view.source, form, view.scratch if draw else "-"]
+    cell = jail.cell(program, source=source, scratch=scratch, limits=_LIMITS, readable=[*readable, script])
+    lines: list[Line] = []
+    rest = bytearray()
+
+    def take(piece: bytes) -> None:
+        rest.extend(piece)
+        while (end := rest.find(b"\n")) >= 0:
+            lines.append(_line(bytes(rest[:end])))
+            del rest[: end + 1]
+            on_line(lines[-1])
+        if len(lines) > MAX_LINES or len(rest) > MIB:
+            raise ToolFailed(tool="render_child", reason="too_much_output", tail="")
+
+    run(cell, tool="render_child", on_bytes=take, busy_counts=True)
+    return lines, ["python", *program[len(python) - 2 : len(python)], "render_child.py", *program[len(python) + 1 :]]
+
+
+def _line(raw: bytes) -> Line:
+    try:
+        value = json.loads(raw)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ToolFailed(tool="render_child", reason="odd_output", tail=raw[:200].decode("utf-8", errors="replace"))
+    return value
+
+
+def flaws(lines: list[Line]) -> list[Flaw]:
+    """Return the flaws among the lines."""
+    return [
+        Flaw(
+            str(line["flaw"])[:40], str(line.get("words", ""))[:500], page if isinstance(page := line.get("page"), int) else None
+        )
+        for line in lines
+        if "flaw" in line
+    ]
+
+
+def whole(value: object) -> int | None:
+    """Return a plausible count or size, or None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1 << 40 else None
+
+
+def versions() -> str:
+    """Return what renders: interpreter and both libraries, for provenance."""
+    return f"python {platform.python_version()}, pillow {version('pillow')}, pypdfium2 {version('pypdfium2')}"
