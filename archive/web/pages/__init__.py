@@ -1,0 +1,14 @@
+"""Pages: what people see. Every page calls the same actions as the JSON interface, and every route names its act."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from archive.web.pages import cases, inbox, item, items, jobs, language, quarantine, session
+from archive.web.pages.errors import error_page
+
+__all__ = ["error_page", "router"]
+
+router = APIRouter(include_in_schema=False)
+for _each in (session, language, inbox, items, item, cases, jobs, quarantine):
+    router.include_router(_each.router)

@@ -76,6 +76,9 @@ document.addEventListener("htmx:afterSettle", () => {
   const fresh = document.querySelector<HTMLElement>("[data-fresh]");
   const player = document.querySelector<HTMLElement>("lh-player");
   if (!fresh || !player) return;
-  const made = JSON.parse(fresh.dataset["fresh"] ?? "{}") as Record<string, string>;
-  for (const [name, value] of Object.entries(made)) if (player.dataset[name] !== value) player.dataset[name] = value;
+  const made = JSON.parse(fresh.dataset["fresh"] ?? "{}") as Record<string, unknown>;
+  for (const [name, value] of Object.entries(made)) {
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    if (player.dataset[name] !== text) player.dataset[name] = text;
+  }
 });

@@ -1,7 +1,7 @@
 // <lh-player>: a recording with what a reviewer needs around it, all on one scale of time: pictures, sound, playhead.
 //
 // The server renders <lh-player data-…><video controls></video></lh-player>: without scripts the browser's own controls
-// remain. Attributes: data-sources [{recipe,label,url}], data-storyboard-vtt, data-storyboard, data-waveform (addresses; they may
+// remain. Attributes: data-sources [{label,url}] in the order to try them, data-storyboard-vtt, data-storyboard, data-waveform (addresses; they may
 // appear later, when a job has made them), data-duration-us, data-started-us, data-offset-us, data-zone, data-rate "30000/1001",
 // data-at (seconds to begin at), data-download.
 
@@ -13,7 +13,6 @@ import { drawWave, type Peaks, readPeaks, type Silence, silences } from "./wavef
 import { word } from "./words";
 
 interface Source {
-  readonly recipe: string;
   readonly label: string;
   readonly url: string;
 }

@@ -65,20 +65,20 @@ export function drawWave(canvas: HTMLCanvasElement, peaks: Peaks, quiet: readonl
   }
 }
 
+/** The stored form: version 2 of BBC audiowaveform's JSON, least and greatest by turns. */
 interface Written {
-  readonly rate?: number;
-  readonly per_second?: number;
-  readonly full?: number;
-  readonly peaks?: readonly (number | readonly [number, number])[];
-  readonly low?: readonly number[];
-  readonly high?: readonly number[];
+  readonly sample_rate: number;
+  readonly samples_per_pixel: number;
+  readonly bits: number;
+  readonly data: readonly number[];
 }
 
-/** Reads the stored peaks: 8-bit, either pairs, or least and greatest by turns. */
+/** Reads stored peaks. */
 export function readPeaks(written: Written): Peaks {
-  const rate = written.rate ?? written.per_second ?? 20;
-  const full = written.full ?? 128;
-  if (written.low && written.high) return { rate, full, low: written.low, high: written.high };
-  const flat = (written.peaks ?? []).flat() as number[];
-  return { rate, full, low: flat.filter((_, index) => index % 2 === 0), high: flat.filter((_, index) => index % 2 === 1) };
+  return {
+    rate: written.sample_rate / written.samples_per_pixel,
+    full: 2 ** (written.bits - 1),
+    low: written.data.filter((_, index) => index % 2 === 0),
+    high: written.data.filter((_, index) => index % 2 === 1),
+  };
 }

@@ -1,0 +1,161 @@
+"""An item's facts as lines of words: technical facts, findings, the clock, custody events. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archive.web.pages import shapes, words
+from archive.web.pages.words import N_
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from archive.actions.custody import EventView
+    from archive.actions.item import ItemView
+    from archive.core.instant import Instant
+
+_CODECS = {
+    **{"h264": "H.264", "hevc": "H.265", "mjpeg": "MJPEG", "mpeg4": "MPEG-4", "mpeg2video": "MPEG-2", "mpeg1video": "MPEG-1"},
+    **{"aac": "AAC", "mp3": "MP3", "mp2": "MP2", "ac3": "AC-3", "amrnb": "AMR-NB", "amr_nb": "AMR-NB", "flac": "FLAC"},
+    **{"opus": "Opus", "vorbis": "Vorbis", "pcm_s16le": "PCM 16 bit", "pcm_alaw": "G.711 A-law", "pcm_mulaw": "G.711 µ-law"},
+    **{"vp8": "VP8", "vp9": "VP9", "adpcm_ima_wav": "ADPCM", "adpcm_ms": "ADPCM"},
+}
+_CONTAINERS = {
+    **{"mov": "MP4 / MOV", "avi": "AVI", "mpegts": "MPEG-TS", "mpegps": "MPEG-PS", "matroska": "Matroska", "flv": "FLV"},
+    **{"wav": "WAV", "mp3": "MP3", "adts": "AAC", "amr": "AMR", "ogg": "Ogg", "flac": "FLAC", "jpeg": "JPEG", "png": "PNG"},
+    **{"pdf": "PDF", "ofd": "OFD", "zip": "ZIP", "tiff": "TIFF", "webp": "WebP", "gif": "GIF"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What examination found, as a sentence; `words` are the tool's own, where it said any."""
+
+    sentence: str
+    words: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A custody event as a line."""
+
+    at: Instant
+    said: str
+    by: str
+    hash: str
+
+
+def technical(item: ItemView, say: words.Say) -> list[tuple[str, str]]:
+    """Return the technical facts as label and value, those that are known."""
+    return list(_technical(item, say))
+
+
+def _technical(item: ItemView, say: words.Say) -> Iterator[tuple[str, str]]:
+    known = item.technical
+    for track in known.get("video") or ():
+        if not track.get("attached_picture"):
+            yield say(N_("Pictures")), _video(track, say)
+    for track in known.get("audio") or ():
+        yield say(N_("Sound")), _audio(track, say)
+    if known.get("video") and not known.get("audio"):
+        yield say(N_("Sound")), say(N_("none"))
+    others = [track for track in known.get("data") or () if isinstance(track, dict)]
+    if others:
+        yield say(N_("Other tracks")), str(len(others))
+    if known.get("width") and known.get("height"):
+        yield say(N_("Pixels")), f"{known['width']}×{known['height']}"
+    if known.get("pages"):
+        yield say(N_("Number of pages")), str(known["pages"] if isinstance(known["pages"], int) else len(known["pages"]))
+    container = _CONTAINERS.get(item.container)
+    yield say(N_("Form")), f"{container} · {item.media_type}" if container else item.media_type
+    place = known.get("location")
+    if isinstance(place, dict) and "latitude" in place and "longitude" in place:
+        yield say(N_("Place")), f"{place['latitude']}, {place['longitude']}"
+    plan = known.get("plan") or {}
+    if item.kind.value in ("recording", "audio") and plan.get("reason") in words.PLAN:
+        yield say(N_("Replay")), say(words.PLAN[plan["reason"]])
+
+
+def _video(track: Mapping[str, Any], say: words.Say) -> str:
+    parts = [_CODECS.get(str(track.get("codec")), str(track.get("codec") or "?"))]
+    if track.get("width") and track.get("height"):
+        parts.append(f"{track['width']}×{track['height']}")
+    rate = track.get("average_rate") or track.get("rate")
+    if isinstance(rate, dict):
+        parts.append(f"{shapes.rate(rate['num'], rate['den'])} fps")
+    if track.get("variable_rate"):
+        parts.append(say(N_("uneven frames")))
+    if track.get("rotation"):
+        parts.append(say(N_("turned %(degrees)d°")) % {"degrees": track["rotation"]})
+    return " ".join(parts)
+
+
+def _audio(track: Mapping[str, Any], say: words.Say) -> str:
+    parts = [_CODECS.get(str(track.get("codec")), str(track.get("codec") or "?"))]
+    if track.get("rate"):
+        parts.append(f"{track['rate'] // 1000}.{track['rate'] % 1000 // 100} kHz".replace(".0 ", " "))
+    if track.get("channels"):
+        parts.append(say({1: N_("mono"), 2: N_("stereo")}.get(track["channels"], N_("several channels"))))
+    return " ".join(parts)
+
+
+def clock(item: ItemView, say: words.Say) -> str:
+    """Return how far the recorder's clock was off, as a sentence; empty where it was never compared."""
+    if item.clock_offset_us is None:
+        return ""
+    seconds, fast = shapes.offset(item.clock_offset_us)
+    if seconds == 0:
+        return say(N_("recorder's clock right to the second"))
+    return (say(N_("recorder's clock %(seconds)d s fast")) if fast else say(N_("recorder's clock %(seconds)d s slow"))) % {
+        "seconds": seconds
+    }
+
+
+def finding(found: Mapping[str, Any], say: words.Say) -> Finding:
+    """Return a finding as a sentence; a code without words of its own says that something was found, and its code."""
+    facts = {**{key: value for key, value in found.items() if key != "code"}, **(found.get("facts") or {})}
+    text = words.FINDING.get(str(found.get("code")))
+    tail = facts.pop("tail", None) or facts.pop("words", None) or facts.pop("message", None)
+    if text is None:
+        return Finding(say(words.FINDING_OTHER) % {"code": found.get("code")}, str(tail) if tail else None)
+    try:
+        sentence = say(text) % facts
+    except (KeyError, TypeError, ValueError):
+        sentence = say(text)
+    return Finding(sentence, str(tail) if tail else None)
+
+
+def event(seen: EventView, say: words.Say) -> Event:
+    """Return a custody event as a line: what happened, to what, by whom."""
+    said = say(words.EVENT[seen.kind.value])
+    facts = seen.facts
+    if seen.kind.value == "fixity check":
+        said = say(N_("Read back from the store: %(verdict)s")) % {"verdict": say(words.VERDICT[str(facts["verdict"])])}
+    elif seen.kind.value == "metadata extraction":
+        said = say(N_("Examined: %(condition)s")) % {"condition": say(words.CONDITION[str(facts["condition"])])}
+    elif seen.kind.value == "derivation":
+        said = say(N_("Rendition made: %(recipe)s")) % {"recipe": recipe(str(facts["recipe"]), say)}
+    elif seen.kind.value in ("viewing", "dissemination"):
+        said = f"{said} · {say(words.LOOK.get(str(facts.get('what')), words.EVENT['viewing']))}"
+    elif seen.kind.value in ("binding", "unbinding"):
+        said = f"{said} {facts.get('case', '')} · {say(words.STAGE[str(facts['stage'])])}"
+    return Event(seen.at, said, actor(seen.actor, say), seen.hash)
+
+
+def recipe(name: str, say: words.Say) -> str:
+    """Return a recipe in words; pages are named by their number."""
+    stem, _, number = name.partition("-")
+    if stem in ("page", "thumb") and number.isdecimal():
+        return say(N_("page %(number)d")) % {"number": int(number)}
+    return say(words.RECIPE[name]) if name in words.RECIPE else name
+
+
+def actor(name: str, say: words.Say) -> str:
+    """Return who did it, in words."""
+    kind, _, who = name.partition(":")
+    if kind == "station":
+        return say(N_("docking station %(name)s")) % {"name": who}
+    if kind == "person":
+        return who
+    return say(words.ACTOR[kind]) if kind in words.ACTOR else name

@@ -1,0 +1,74 @@
+"""The inbox: what arrives now, and what no case holds yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from archive.actions import upload
+from archive.core.access import Act, Caller
+from archive.core.errors import NotFound
+from archive.core.instant import Instant
+from archive.resources import Resources
+from archive.web.identity import allow, resources_of
+from archive.web.pages.items import asked, found
+from archive.web.pages.render import page
+
+router = APIRouter()
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """An upload under way; `offset` is how many bytes are here and known to be right."""
+
+    name: str
+    source: str
+    created_at: Instant
+    length: int
+    offset: int | None
+
+
+@router.get("/inbox")
+def inbox(request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_LIST))]) -> Response:
+    """Show the inbox."""
+    resources = resources_of(request)
+    ask = asked(request.query_params, resources.settings.tz, bound=False)
+    with resources.reading() as session:
+        return page(
+            request,
+            caller,
+            "inbox.html",
+            session=session,
+            page=found(session, ask),
+            query=ask.query,
+            uploads=_arriving(resources, upload.receiving(session)),
+        )
+
+
+@router.get("/inbox/uploads")
+def uploads(request: Request, caller: Annotated[Caller, Depends(allow(Act.UPLOAD_LIST))]) -> Response:
+    """Return the part of the inbox that shows what arrives, for it to stay current."""
+    resources = resources_of(request)
+    with resources.reading() as session:
+        return page(request, caller, "uploads.html", uploads=_arriving(resources, upload.receiving(session)))
+
+
+def _arriving(resources: Resources, views: list[upload.UploadView]) -> list[Arriving]:
+    return [
+        Arriving(view.name, view.source_name, view.created_at, view.length, _offset(resources, view))
+        for view in reversed(views[-SHOWN:])
+    ]
+
+
+def _offset(resources: Resources, view: upload.UploadView) -> int | None:
+    if view.floor is not None:
+        return view.floor
+    try:
+        return min(resources.spool.size(view.id), view.length)
+    except NotFound:
+        return None

@@ -1,0 +1,161 @@
+"""One item: its replay, its facts, its custody, its bindings, and the work that goes on for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from archive.actions import case, custody, jobs, rendition
+from archive.actions import item as items
+from archive.core.access import Act, Caller, PersonCaller
+from archive.core.cases import Stage
+from archive.core.errors import AlreadyBound, Malformed, NotFound, Refusal
+from archive.web.api.items import look
+from archive.web.errors import STATUS
+from archive.web.identity import allow, resources_of
+from archive.web.pages import facts
+from archive.web.pages.cases import bind_refused, paper_time, stages
+from archive.web.pages.errors import told
+from archive.web.pages.language import catalogue, chosen
+from archive.web.pages.render import page
+from archive.web.pages.replay import Replay, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.orm import Session
+
+    from archive.web.pages.words import Say
+
+router = APIRouter()
+Reader = Annotated[Caller, Depends(allow(Act.ITEM_READ))]
+
+
+@router.get("/items/{number}")
+def show(number: str, request: Request, caller: Reader) -> Response:
+    """Show an item."""
+    return _item(request, caller, number, {"case": "", "stage": Stage.INVESTIGATION.value, "at": ""})
+
+
+@router.get("/items/{number}/panel")
+def panel(
+    number: str, request: Request, caller: Reader, at: Annotated[str, Query(pattern=r"^\d{1,9}(\.\d{1,6})?$")] = "0"
+) -> Response:
+    """Return an item's player or pages for a panel beside something else, to begin at a second."""
+    resources = resources_of(request)
+    say = catalogue(chosen(request)).gettext
+    with resources.reading() as session:
+        item = items.find(session, number)
+        shown = replay(item, rendition.of(session, item.sha256), zone=resources.settings.zone, say=say)
+    look(resources, item, caller, "page")
+    return page(request, caller, "panel.html", item=item, replay=shown, at=at)
+
+
+@router.get("/items/{number}/progress")
+def progress(number: str, request: Request, caller: Reader, shown: Annotated[str, Query(max_length=40)] = "") -> Response:
+    """Return how far the work on an item is, and what it has made; when that changes the page's form, the page is loaded anew."""
+    resources = resources_of(request)
+    say = catalogue(chosen(request)).gettext
+    with resources.reading() as session:
+        item = items.find(session, number)
+        made = replay(item, rendition.of(session, item.sha256), zone=resources.settings.zone, say=say)
+        work = _work(item, made, jobs.of_item(session, item.id, item.sha256.hex))
+    response = page(request, caller, "jobs_fragment.html", item=item, oob=True, **work)
+    if shown and shown != work["form"]:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+@router.post("/items/{number}/bind")
+def bind(
+    number: str,
+    request: Request,
+    caller: Annotated[Caller, Depends(allow(Act.CASE_WRITE))],
+    case_number: Annotated[str, Form(alias="case", max_length=1000)] = "",
+    stage: Annotated[str, Form(max_length=40)] = "",
+    at: Annotated[str, Form(max_length=40)] = "",
+) -> Response:
+    """Bind this item to a case, named by its number."""
+    resources = resources_of(request)
+    assert isinstance(caller, PersonCaller)
+    try:
+        written = paper_time(at, resources.settings.tz)
+        with resources.transaction() as session:
+            case.bind(
+                session,
+                case_id=_case_id(session, case_number.strip()),
+                number=number,
+                stage=Stage.named(stage),
+                at=written,
+                by=caller,
+                now=resources.now(),
+            )
+    except (AlreadyBound, Malformed, NotFound) as why:
+        if why.facts.get("what") == "item":
+            raise
+        return _item(request, caller, number, {"case": case_number, "stage": stage, "at": at}, why)
+    return RedirectResponse(request.url.path.removesuffix("/bind"), status_code=303)
+
+
+def _case_id(session: Session, number: str) -> int:
+    found = [each.id for each in case.cases(session, q=number, limit=500) if each.number == number] if number else []
+    if not found:
+        raise NotFound(what="case", number=number[:64])
+    return found[0]
+
+
+def _work(item: items.ItemView, shown: Replay, work: Sequence[jobs.JobView]) -> dict[str, Any]:
+    """What the progress fragment shows, and what it tells the player that has been made meanwhile."""
+    fresh: dict[str, Any] = {_camel(name): value for name, value in shown.data.items() if name != "zone"}
+    if shown.sources:
+        fresh["sources"] = [dict(source) for source in shown.sources]
+    return {
+        "jobs": work,
+        "pending": sum(job.state in ("waiting", "running") for job in work),
+        "failed": sum(job.state == "dead" for job in work),
+        "fresh": fresh,
+        "form": f"{shown.form}-{item.condition}",
+        "number": item.number,
+    }
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("-")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _item(request: Request, caller: Caller, number: str, entered: dict[str, str], why: Refusal | None = None) -> Response:
+    resources = resources_of(request)
+    translations = catalogue(chosen(request))
+    say = translations.gettext
+    with resources.reading() as session:
+        item = items.find(session, number)
+        renditions = rendition.of(session, item.sha256)
+        shown = replay(item, renditions, zone=resources.settings.zone, say=say)
+        answer = page(
+            request,
+            caller,
+            "item.html",
+            session=session,
+            status=200 if why is None else STATUS[why.code],
+            item=item,
+            replay=shown,
+            at=None,
+            oob=False,
+            **_work(item, shown, jobs.of_item(session, item.id, item.sha256.hex)),
+            findings=[facts.finding(one, say) for one in item.findings],
+            technical=facts.technical(item, say),
+            clock_said=facts.clock(item, say),
+            renditions=[one for one in renditions if one.recipe in rendition.PLAYABLE],
+            events=[facts.event(one, say) for one in reversed(custody.of_item(session, item.id))],
+            cases=case.cases(session, limit=200),
+            stages=stages(say),
+            entered=entered,
+            refused=None if why is None else bind_refused(why, say, told(request, why)[1]),
+        )
+    if why is None:
+        look(resources, item, caller, "page")
+    return answer

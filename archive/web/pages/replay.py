@@ -1,0 +1,128 @@
+"""What can be shown of an item in a browser, and in which order to try it.
+
+Pure: an item, its renditions and its plan in, addresses out. The original comes first where the plan says that it plays; otherwise
+the rendition that was made to play comes first and the original after it, for the browser that can do more than one may rely on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from archive.actions.rendition import PLAYABLE, RenditionView
+from archive.web.pages import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from archive.actions.item import ItemView
+
+_PAGE = re.compile(r"page-(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a page shows: `sources` for a player, or `pages` for the viewer, or neither and `reason` says why."""
+
+    sources: Sequence[Mapping[str, str]]
+    pages: Sequence[Mapping[str, Any]]
+    data: Mapping[str, str]
+    poster: str | None
+    playable: bool
+    waiting: bool
+    reason: str
+
+    @property
+    def form(self) -> str:
+        """A short text that changes when the page should be drawn anew."""
+        return f"pages{len(self.pages)}" if self.pages else ("player" if self.playable else "none")
+
+
+def replay(item: ItemView, renditions: Iterable[RenditionView], *, zone: str, say: words.Say) -> Replay:
+    """Return what can be shown of an item.
+
+    Args:
+        item: the item.
+        renditions: what was made of it.
+        zone: the agency's, for the wall clock beside the picture.
+        say: gives a sentence in the reader's language.
+    """
+    made = {one.recipe: one for one in renditions}
+    plan = item.technical.get("plan") or {}
+    action, reason = plan.get("action"), plan.get("reason")
+    base = f"/api/v1/items/{quote(item.number, safe='')}"
+    pages = _pages(made, base)
+    sources = _sources(made, base, action, say) if item.kind.value in ("recording", "audio") else []
+    playable = not pages and action in ("direct", *PLAYABLE)
+    return Replay(
+        sources=sources,
+        pages=pages,
+        data=_data(item, made, base, zone),
+        poster=f"{base}/renditions/poster" if "poster" in made else None,
+        playable=playable,
+        waiting=item.condition == "unchecked" or (not pages and reason in ("photo", "document") and item.condition == "sound"),
+        reason=_reason(item, reason, say),
+    )
+
+
+def _sources(made: Mapping[str, RenditionView], base: str, action: str | None, say: words.Say) -> list[dict[str, str]]:
+    original = {"label": say(words.RECIPE["original"]), "url": f"{base}/original"}
+    copies = [{"label": say(words.RECIPE[recipe]), "url": f"{base}/renditions/{recipe}"} for recipe in PLAYABLE if recipe in made]
+    if action == "direct":
+        return [original, *copies]
+    # While the copy is being made there is nothing to offer: an original that does not play would only be seen to fail.
+    return [*copies, original] if copies else []
+
+
+def _pages(made: Mapping[str, RenditionView], base: str) -> list[dict[str, Any]]:
+    if "view" in made:
+        thumb = "thumb" if "thumb" in made else "view"
+        return [{"number": 1, "url": f"{base}/renditions/view", "thumb": f"{base}/renditions/{thumb}"}]
+    numbers = sorted(match[1] for recipe in made if (match := _PAGE.fullmatch(recipe)))
+    return [
+        {
+            "number": int(number),
+            "url": f"{base}/renditions/page-{number}",
+            "thumb": f"{base}/renditions/{'thumb' if f'thumb-{number}' in made else 'page'}-{number}",
+        }
+        for number in numbers
+    ]
+
+
+def _data(item: ItemView, made: Mapping[str, RenditionView], base: str, zone: str) -> dict[str, str]:
+    """The player's data attributes; an absent one is a thing not known or not made."""
+    found = {"zone": zone}
+    if item.duration_us is not None:
+        found["duration-us"] = str(item.duration_us)
+    if item.started_at is not None:
+        found["started-us"] = str(item.started_at)
+    if item.clock_offset_us is not None:
+        found["offset-us"] = str(item.clock_offset_us)
+    rate = _rate(item)
+    if rate is not None:
+        found["rate"] = rate
+    for recipe, name in (("storyboard-vtt", "storyboard-vtt"), ("storyboard", "storyboard"), ("waveform", "waveform")):
+        if recipe in made:
+            found[name] = f"{base}/renditions/{recipe}"
+    return found
+
+
+def _rate(item: ItemView) -> str | None:
+    """Frames a second as `30000/1001`, where frames come evenly: only then does a frame have a number one can say from the time."""
+    tracks = [track for track in item.technical.get("video") or () if not track.get("attached_picture")]
+    rate = tracks[0].get("average_rate") or tracks[0].get("rate") if tracks else None
+    if not rate or tracks[0].get("variable_rate"):
+        return None
+    return f"{rate['num']}/{rate['den']}"
+
+
+def _reason(item: ItemView, reason: str | None, say: words.Say) -> str:
+    if item.condition == "unchecked":
+        return say(words.NOT_EXAMINED)
+    if item.condition == "damaged":
+        return say(words.DAMAGED)
+    if item.condition == "unrecognised":
+        return say(words.UNRECOGNISED)
+    return say(words.PLAN.get(reason or "", words.NOTHING_SHOWN))
