@@ -15,10 +15,9 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
-from email.utils import format_datetime
+from email.utils import formatdate
 from functools import partial
 from typing import Annotated, Any, Final, NoReturn
-from zoneinfo import ZoneInfo
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Depends
@@ -41,7 +40,7 @@ from archive.core.errors import (
     TusVersionUnsupported,
     UploadGone,
 )
-from archive.core.instant import HOUR, Instant, local
+from archive.core.instant import HOUR, SECOND, Instant
 from archive.failpoints import failpoint
 from archive.resources import Resources
 from archive.web import errors, intake
@@ -51,7 +50,6 @@ from archive.web.lingering import Lingering
 from archive.web.receiving import Ending, Holds
 
 PATH: Final = "/api/v1/uploads"
-_GMT: Final = ZoneInfo("UTC")
 _PATIENCE: Final = 10.0  # seconds for an older request to stop; it stops at once unless a batch is on its way to a slow disk
 
 log = logging.getLogger("liuhen.web")
@@ -239,7 +237,7 @@ def _shown(resources: Resources, view: UploadView) -> int:
 def _progress(view: UploadView, offset: int) -> dict[str, str]:
     headers = {"Upload-Offset": str(offset)}
     if view.state == "receiving":
-        headers["Upload-Expires"] = format_datetime(local(view.expires_at, _GMT), usegmt=True)
+        headers["Upload-Expires"] = formatdate(view.expires_at // SECOND, usegmt=True)
     return headers
 
 
