@@ -88,15 +88,13 @@ def _items(session: Session) -> Iterator[Finding]:
             select(CustodyEvent.item_id, func.count())
             .where(CustodyEvent.kind == EventKind.STORED.value)
             .group_by(CustodyEvent.item_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     read_back = set(
         session.scalars(select(CustodyEvent.item_id).where(CustodyEvent.kind == EventKind.READ_BACK.value).distinct())
     )
-    promised = {(item_id, kind) for item_id, kind in session.execute(select(Job.item_id, Job.kind)).tuples()}
-    uploads = dict(session.execute(select(Upload.id, Upload.item_id)).tuples().all())
+    promised = {(item_id, kind) for item_id, kind in session.execute(select(Job.item_id, Job.kind))}
+    uploads = dict(session.execute(select(Upload.id, Upload.item_id)).all())
     for item in session.scalars(select(Item).execution_options(yield_per=500)):
         if counted.get(item.id, 0) != 1:
             yield Finding("ingestion_events", item.number, f"{counted.get(item.id, 0)} custody events of ingestion, 1 expected")

@@ -207,7 +207,7 @@ def overview(session: Session, *, states: tuple[str, ...], before: int | None = 
 def counts(session: Session) -> dict[str, int]:
     """Return how many jobs are in each state."""
     found = dict.fromkeys(("waiting", "running", "done", "dead"), 0)
-    found.update(dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all()))
+    found.update(dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).all()))
     return found
 
 

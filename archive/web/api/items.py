@@ -111,7 +111,8 @@ def read_jobs(number: str, request: Request) -> JSONResponse:
     return JSONResponse([job_json(job) for job in work], headers=_NO_STORE)
 
 
-@router.api_route("/{number}/original", methods=["GET", "HEAD"])
+@router.get("/{number}/original")
+@router.head("/{number}/original", include_in_schema=False)
 def replay_original(number: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_REPLAY))]) -> Response:
     """Send at most 1 MiB of the original for each range, so that what was sent bounds what can have been watched."""
     resources = resources_of(request)
@@ -128,7 +129,8 @@ def replay_original(number: str, request: Request, caller: Annotated[Caller, Dep
     )
 
 
-@router.api_route("/{number}/download", methods=["GET", "HEAD"])
+@router.get("/{number}/download")
+@router.head("/{number}/download", include_in_schema=False)
 def download_original(number: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_DOWNLOAD))]) -> Response:
     """Send the original as it came, under its own name."""
     resources = resources_of(request)
@@ -148,7 +150,8 @@ def download_original(number: str, request: Request, caller: Annotated[Caller, D
     )
 
 
-@router.api_route("/{number}/renditions/{recipe}", methods=["GET", "HEAD"])
+@router.get("/{number}/renditions/{recipe}")
+@router.head("/{number}/renditions/{recipe}", include_in_schema=False)
 def read_rendition(
     number: str, recipe: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_REPLAY))]
 ) -> Response:
