@@ -5,7 +5,6 @@ Not guaranteed: that lines come in the order of the files; several go at once.
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -34,7 +33,6 @@ class Board:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = _bars(console) if console.is_terminal else None
-        self._lock = threading.Lock()
         self._totals: dict[str, TaskID] = {}
 
     @contextmanager
@@ -48,13 +46,8 @@ class Board:
 
     def expect(self, work: str, total: int) -> None:
         """Say how many bytes of this work (hashing, sending) there are in all."""
-        with self._lock:
-            if self._progress is None:
-                return
-            if work not in self._totals:
-                self._totals[work] = self._progress.add_task(f"[bold]{work}", total=0)
-            task = self._progress.tasks[self._progress.task_ids.index(self._totals[work])]
-            self._progress.update(task.id, total=(task.total or 0) + total)
+        if self._progress is not None and total:
+            self._totals[work] = self._progress.add_task(f"[bold]{work} all", total=total)
 
     def line(self, text: str, *, style: str = "") -> None:
         """Say something that stays."""

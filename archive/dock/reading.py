@@ -93,7 +93,9 @@ def hash_file(source: Source, *, position: Position) -> Digest:
         while got := os.readv(descriptor, [buffer]):
             hasher.update(buffer[:got])
             total += got
-            position(total)
+            position(min(total, source.size))
+            if total > source.size:
+                break  # it grows while it is read; a recorder that is still recording would keep us here for ever
         require_unchanged(source, descriptor)
         if total != source.size:
             raise SourceChanged(path=source.shown)

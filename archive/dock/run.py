@@ -75,6 +75,7 @@ class Dock:
         unverified = 0
         try:
             self._means.server.sign_in()
+            self._expect(sources)
             with self._board.shown(), ThreadPoolExecutor(self._plan.jobs, thread_name_prefix="dock") as pool:
                 outcomes = list(pool.map(lambda source: self._one(source, folders), sources))
             if self._ended is None:
@@ -96,6 +97,14 @@ class Dock:
             ended_by=None if self._ended is None else str(self._ended),
             refused=isinstance(self._ended, ServerRefused),
             stopped=self._means.stop.asked,
+        )
+
+    def _expect(self, sources: Sequence[Source]) -> None:
+        """Tell the board how much there is to do."""
+        known = {source: self._means.journal.entry(self._credential.archive, source) for source in sources}
+        self._board.expect("hashing", sum(source.size for source, entry in known.items() if entry is None))
+        self._board.expect(
+            "sending", sum(source.size for source, entry in known.items() if entry is None or not entry.state.done)
         )
 
     def _one(self, source: Source, folders: Mapping[tuple[object, ...], Folder]) -> Outcome:
