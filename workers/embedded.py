@@ -1,11 +1,13 @@
 """The embedded worker: a child of `liuhen serve` that polls the job table, one thread for each lane.
 
 It ends when it is told to (SIGTERM) or when its parent is gone (standard input closes): what was running is handed back, its tool
-ended. If it is killed, leases run out and the next worker takes over.
+ended. There is one worker for a data directory, by a lock that the kernel drops when it dies; so the next one knows that whatever is
+still marked as running is nobody's, and takes it over at once.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import secrets
@@ -14,9 +16,11 @@ import shutil
 import signal
 import sys
 import threading
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
+from archive.actions import jobs
 from archive.adapters.doorbell import Ear
 from archive.core.jobs import LANES
 from archive.resources import Resources, bell_path
@@ -27,19 +31,34 @@ log = logging.getLogger("liuhen.worker")
 
 GLANCE = 1.0
 """Seconds between looks at the table when nobody rings."""
+LOCK_GLANCE = 0.1
 
 
 def run(resources: Resources) -> None:
     """Work until told to stop."""
     stop = threading.Event()
-    bells = [threading.Event() for _ in LANES]
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when
-    _clear(resources.settings.data_dir / "scratch")
+    with _only_one(resources, stop):
+        if not stop.is_set():
+            _run(resources, stop)
+
+
+def take_over(resources: Resources) -> None:
+    """Put back what a killed worker left: its jobs, and its scratch directories."""
+    with resources.transaction() as session:
+        jobs.release(session, now=resources.now())
+    for left in (resources.settings.data_dir / "scratch").iterdir():
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _run(resources: Resources, stop: threading.Event) -> None:
+    take_over(resources)
+    bells = [threading.Event() for _ in LANES]
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
     threads = [
         threading.Thread(target=_work, args=(resources, lane, f"{owner}:{lane}", bell, stop), name=lane)
@@ -82,7 +101,13 @@ def _parent_gone() -> bool:
     return bool(readable) and os.read(sys.stdin.fileno(), 1) == b""
 
 
-def _clear(scratch: Path) -> None:
-    """Remove what killed workers left; every job begins in a directory of its own."""
-    for left in scratch.iterdir():
-        shutil.rmtree(left, ignore_errors=True)
+@contextmanager
+def _only_one(resources: Resources, stop: threading.Event) -> Iterator[None]:
+    """Wait until no other worker works on this data directory, then keep others out."""
+    with (resources.settings.data_dir / "run" / "worker.lock").open("ab") as lock:
+        while not stop.is_set() and not _parent_gone():
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            stop.wait(LOCK_GLANCE)
+        yield

@@ -11,13 +11,14 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from archive.actions import jobs
 from archive.actions.jobs import ClaimedJob
 from archive.core.errors import Fault, LeaseLost, LiuhenError, Unavailable
-from archive.core.instant import SECOND
+from archive.core.instant import SECOND, Instant
 from archive.core.jobs import HEARTBEAT
 from archive.failpoints import failpoint
 from archive.resources import Resources
@@ -90,17 +91,13 @@ def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]
     """Keep the lease while the block runs; give the report function to call from it."""
     done = threading.Event()
     lost: list[LeaseLost] = []
-    state = {"permille": 0, "note": "", "written": resources.now()}
-    guard = threading.Lock()
+    told = _Told(written=resources.now())
 
     def write() -> None:
-        now = resources.now()
-        with guard:
-            state["written"] = now
-            permille, note = int(state["permille"]), str(state["note"])
+        told.written = resources.now()
         try:
             with resources.transaction() as session:
-                jobs.keep(session, job, permille=permille, note=note, now=now)
+                jobs.keep(session, job, permille=told.permille, note=told.note, now=told.written)
         except LeaseLost as why:
             lost.append(why)
 
@@ -109,11 +106,9 @@ def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]
             write()
 
     def report(permille: int, note: str) -> None:
-        with guard:
-            changed = note != state["note"]
-            state["permille"], state["note"] = permille, note
-            stale = resources.now() - int(state["written"]) >= SECOND
-        if changed or stale:
+        changed = note != told.note
+        told.permille, told.note = permille, note
+        if changed or resources.now() - told.written >= SECOND:
             write()
         if lost:
             raise lost[0]
@@ -129,3 +124,12 @@ def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]
     finally:
         done.set()
         heart.join()
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the handler last reported, and when the table last heard of it."""
+
+    written: Instant
+    permille: int = 0
+    note: str = ""

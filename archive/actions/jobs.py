@@ -174,6 +174,20 @@ def hand_back(session: Session, job: ClaimedJob, *, now: Instant) -> None:
     _mine(session, job, state="waiting", run_after=now, lease_owner=None, lease_until=None, attempt=job.attempt - 1)
 
 
+def release(session: Session, *, now: Instant) -> None:
+    """Put back every running job: for a worker that knows itself to be the only one, whose predecessor is therefore gone.
+
+    A job that has spent its attempts is dead: it took a worker with it each time.
+    """
+    running = Job.state == "running"
+    session.execute(
+        update(Job)
+        .where(running, Job.attempt >= MAX_ATTEMPTS)
+        .values(state="dead", error="worker_lost", ended_at=now, lease_owner=None, lease_until=None)
+    )
+    session.execute(update(Job).where(running).values(state="waiting", run_after=now, lease_owner=None, lease_until=None))
+
+
 def rerun(session: Session, *, job_id: int, by: PersonCaller, now: Instant) -> None:
     """Let a dead job be run again, with its attempts anew.
 
