@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -75,8 +76,17 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
             timeout_keep_alive=30,
             h11_max_incomplete_event_size=64 * 1024,
         )
+        web = uvicorn.Server(config)
+
+        def stop(_number: int, _frame: object) -> None:
+            web.should_exit = True
+
+        # uvicorn raises the signal that ended it once more when it is done. Left to the default that would kill us there, before the
+        # worker was asked to end and anything was closed.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, stop)
         with WorkerChild(settings) if settings.worker else _nothing():
-            uvicorn.Server(config).run()
+            web.run()
 
 
 @cli.command()
