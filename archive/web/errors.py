@@ -54,6 +54,8 @@ STATUS: dict[str, int] = {
     "digest_mismatch": 460,
     "mismatch": 500,
     "object_missing": 500,
+    "tool_failed": 500,
+    "rendition_rejected": 500,
     "unavailable": 503,
     "disk_full": 507,
 }
