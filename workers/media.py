@@ -37,6 +37,7 @@ Finding = dict[str, object]
 VERSION = 1
 """Version of every recipe below; a change of what one makes raises its version."""
 
+_PROBES = 4
 _KEYFRAME_WINDOW = 40
 """Seconds at a recording's beginning within which the spacing of key frames is looked at."""
 
@@ -75,16 +76,33 @@ def probed(bench: Bench) -> Examined:
     facts = media.facts(None)
     if bench.sniffed.container in media_plan.CONTAINERS and not any(found["code"] == "moov_missing" for found in findings):
         try:
-            ran = bench.run(ffmpeg.probe(bench.origin), limits=bench.limits(), note="probing")
-            facts = media.facts(_json(ran.output))
+            facts = media.facts(_json(_probe(bench)))
         except ToolFailed as failed:
-            if failed.facts.get("reason") != "exit" or str(failed.facts.get("tail", "")).startswith("bwrap:"):
+            if not _said_no(failed):
                 raise
             findings.append({"code": "probe_failed", "facts": {"words": bench.symbolic([str(failed.facts["tail"])])[0][-1000:]}})
     plan = media_plan.plan(facts, bench.sniffed)
     if plan.reason == "no_streams" and not findings:
         findings.append({"code": "no_streams", "facts": {}})
     return Examined(facts, plan, tuple(findings))
+
+
+def _probe(bench: Bench) -> bytes:
+    """Run the probe; where it will not open a file because of a track we do not decode, let it open that track for show."""
+    for _ in range(_PROBES):
+        try:
+            return bench.run(ffmpeg.probe(bench.origin), limits=bench.limits(), note="probing").output
+        except ToolFailed as failed:
+            more = set(ffmpeg.refused_decoders(str(failed.facts.get("tail", "")))) - set(bench.tolerated)
+            if not more or not _said_no(failed):
+                raise
+            bench.tolerated.extend(sorted(more))
+    return b""
+
+
+def _said_no(failed: ToolFailed) -> bool:
+    """Whether the tool itself came to its end and judged the file, and neither the jail nor the watchdog ended it."""
+    return failed.facts.get("reason") == "exit" and not str(failed.facts.get("tail", "")).startswith("bwrap:")
 
 
 def _outline_findings(bench: Bench) -> list[Finding]:
@@ -189,7 +207,7 @@ def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         try:
             made = _made(bench, examined, wanted)
         except (RenditionRejected, ToolFailed) as failed:
-            exited = isinstance(failed, RenditionRejected) or failed.facts.get("reason") == "exit"
+            exited = isinstance(failed, RenditionRejected) or _said_no(failed)
             if wanted == Action.TRANSCODE.value or not exited or examined.video is None:
                 raise
             payload = {"recipe": Action.TRANSCODE.value, "instead_of": wanted}
@@ -315,8 +333,8 @@ def _key_frame_spacing(bench: Bench, video: media.Video) -> int | None:
         span=(100, 100),
     )
     rows = [line.split(",") for line in ran.output.decode("ascii", errors="replace").splitlines()]
-    keys = [int(row[0]) for row in rows if len(row) > 3 and row[0].lstrip("-").isdecimal() and row[3].startswith("K")]  # noqa: PLR2004
-    if len(keys) < 2 or video.timebase is None:  # noqa: PLR2004
+    keys = [int(row[0]) for row in rows if len(row) > 3 and row[0].lstrip("-").isdecimal() and row[3].startswith("K")]  # noqa: PLR2004 - columns
+    if len(keys) < 2 or video.timebase is None:  # noqa: PLR2004 - a distance has two ends
         return None
     return (max(keys) - min(keys)) * 1_000_000 * video.timebase.num // video.timebase.den // (len(keys) - 1)
 
@@ -410,7 +428,7 @@ def _packets(listed: bytes, blob: bytes, timebase: media.Rational) -> list[telem
     for line in listed.decode("ascii", errors="replace").splitlines():
         fields = line.split(",")
         numbers = [int(word) if word.lstrip("-").isdecimal() else 0 for word in fields[:3]]
-        if len(numbers) < 3 or numbers[2] <= 0 or at + numbers[2] > len(blob):  # noqa: PLR2004
+        if len(numbers) < 3 or numbers[2] <= 0 or at + numbers[2] > len(blob):  # noqa: PLR2004 - index, start, length
             break
         start, length = (ticks * 1_000_000 * timebase.num // timebase.den for ticks in numbers[:2])
         found.append(telemetry.Packet(start, max(0, length), blob[at : at + numbers[2]]))

@@ -87,7 +87,7 @@ def _place(exif: dict[str, object]) -> Position | None:
         pairs = [
             (pair[0], pair[1])
             for pair in (parts if isinstance(parts, list) else [])
-            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(number, int) for number in pair)  # noqa: PLR2004
+            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(number, int) for number in pair)  # noqa: PLR2004 - a pair
         ]
         found.append(exif_degrees(pairs, str(table.get("reference", ""))))
     latitude, longitude = found

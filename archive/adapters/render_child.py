@@ -81,7 +81,7 @@ def photo(source: str, form: str, scratch: str) -> None:
 
 def _plain(picture: Any) -> Any:
     """Return the picture in plain colours on white: what a JPEG can hold."""
-    from PIL import Image  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415 - loaded inside the jail only
 
     if picture.mode.startswith("I"):  # 16 bits of grey
         return picture.convert("I").point(lambda level: level * (1 / 256)).convert("L")

@@ -125,10 +125,7 @@ def _attend(
     beaten = time.monotonic()
     closed = False
     while not closed or process.poll() is None:
-        try:
-            piece = pieces.get(timeout=_TICK)
-        except queue.Empty:
-            piece = None
+        piece = _next(process, pieces, closed=closed)
         closed = closed or piece == b""
         if piece and not output.take(piece):
             return "too_much_output"
@@ -138,6 +135,17 @@ def _attend(
             beat()
         if watch.stalled():
             return "no_progress"
+    return None
+
+
+def _next(process: subprocess.Popen[bytes], pieces: queue.Queue[bytes], *, closed: bool) -> bytes | None:
+    """Wait a tick for the next piece, or, with the output closed, for the end."""
+    try:
+        if not closed:
+            return pieces.get(timeout=_TICK)
+        process.wait(timeout=_TICK)
+    except (queue.Empty, subprocess.TimeoutExpired):
+        pass
     return None
 
 
@@ -222,7 +230,7 @@ def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
 
 
 def _pass_on(stream: IO[bytes], pieces: queue.Queue[bytes]) -> None:
-    while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]
+    while piece := stream.read1(_PIECE):  # type: ignore[attr-defined] # a pipe of Popen's is buffered
         pieces.put(piece)
     pieces.put(b"")
 

@@ -82,7 +82,7 @@ def box(header: bytes, *, at: int, file_size: int) -> Box | None:
     elif size == 0:
         size = file_size - at
     end = at + size
-    return Box(kind, content, end) if content <= end and all(0x20 <= c < 0x7F or c == 0xA9 for c in kind) else None  # noqa: PLR2004
+    return Box(kind, content, end) if content <= end and all(0x20 <= c < 0x7F or c == 0xA9 for c in kind) else None  # noqa: PLR2004 - ASCII, ©
 
 
 def movie_created(moov: bytes) -> Moment | None:

@@ -195,10 +195,10 @@ def _agreeing_frames(head: bytes, start: int, length_at: Callable[[bytes], int])
 
 def _adts_length(header: bytes) -> int:
     """ISO/IEC 13818-7 6.2: sync 0xFFF, layer 00; the frame length in 13 bits includes the header."""
-    if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 0xF > 12:  # noqa: PLR2004
+    if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0 or header[2] >> 2 & 0xF > 12:  # noqa: PLR2004 - ADTS
         return 0
     length = (header[3] & 0x3) << 11 | header[4] << 3 | header[5] >> 5
-    return length if length >= 7 else 0  # noqa: PLR2004
+    return length if length >= 7 else 0  # noqa: PLR2004 - a header's own bytes
 
 
 _MP3_RATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
@@ -208,16 +208,16 @@ _MP3_SAMPLES = (44100, 48000, 32000, 0)
 
 def _mp3_length(header: bytes) -> int:
     """ISO/IEC 11172-3 2.4.2.3, layer III only (versions 1, 2 and 2.5)."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # noqa: PLR2004
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:  # noqa: PLR2004 - MPEG audio, layer III
         return 0
     version = header[1] >> 3 & 0x3
     if version == 1:  # reserved
         return 0
-    rate = (_MP3_RATES_1 if version == 3 else _MP3_RATES_2)[header[2] >> 4] * 1000  # noqa: PLR2004
+    rate = (_MP3_RATES_1 if version == 3 else _MP3_RATES_2)[header[2] >> 4] * 1000  # noqa: PLR2004 - MPEG-1
     samples = _MP3_SAMPLES[header[2] >> 2 & 0x3] >> {3: 0, 2: 1, 0: 2}[version]
     if not rate or not samples:
         return 0
-    return (144 if version == 3 else 72) * rate // samples + (header[2] >> 1 & 1)  # noqa: PLR2004
+    return (144 if version == 3 else 72) * rate // samples + (header[2] >> 1 & 1)  # noqa: PLR2004 - MPEG-1
 
 
 def _pdf(head: bytes) -> Sniffed | None:
@@ -243,7 +243,7 @@ def _text(head: bytes) -> Sniffed | None:
         return Sniffed(Kind.DOCUMENT, "text/html", "text")
     for encoding in ("utf-8", "gb18030"):
         try:
-            head[: 4096 if len(head) > 4096 else None].decode(encoding)  # noqa: PLR2004
+            head[: 4096 if len(head) > 4096 else None].decode(encoding)  # noqa: PLR2004 - a page is enough
         except UnicodeDecodeError as error:
             if len(head) > 4096 and error.start > 4096 - 4:  # noqa: PLR2004  a character cut by our own window
                 return Sniffed(Kind.DOCUMENT, "text/plain", "text")

@@ -146,7 +146,7 @@ def _gps5(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
     """GPS5: latitude, longitude, altitude (m), speed over ground, speed in three dimensions (m/s); each divided by SCAL."""
     element, scale = stream["GPS5"], _numbers(stream.get("SCAL"))
     fix = _numbers(stream.get("GPSF"))
-    if element.kind != ord("l") or element.size != 20 or len(scale) < 4 or 0 in scale[:4] or (fix and fix[0] < 2):  # noqa: PLR2004
+    if element.kind != ord("l") or element.size != 20 or len(scale) < 4 or 0 in scale[:4] or (fix and fix[0] < 2):  # noqa: PLR2004 - GPS5
         return
     clock = _gps_clock(stream.get("GPSU"))
     for index in range(element.count):
@@ -160,7 +160,7 @@ def _gps5(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
 def _gps9(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
     """GPS9: as GPS5, then days since 2000, seconds since midnight (ms), dilution, fix; a compound type of 32 bytes."""
     element, scale = stream.get("GPS9"), _numbers(stream.get("SCAL"))
-    if element is None or element.size != 32 or len(scale) < 7 or 0 in scale[:7]:  # noqa: PLR2004
+    if element is None or element.size != 32 or len(scale) < 7 or 0 in scale[:7]:  # noqa: PLR2004 - GPS9
         return
     for index in range(element.count):
         *raw, _dilution, fix = struct.unpack_from(">7iHH", element.value, index * 32)
@@ -240,7 +240,7 @@ def _sexagesimal(text: str, degree_digits: int) -> int | None:
     rest = text[0] + (text[1 + degree_digits :] if extra else "0" + text[1 + len(digits) :])
     if extra == 0:
         total = degrees + abs(_decimal(rest, MICRO))
-    elif extra == 2:  # noqa: PLR2004
+    elif extra == 2:  # noqa: PLR2004 - degrees and minutes
         total = degrees + abs(_decimal(rest, MICRO)) // 60
     else:
         total = degrees + int(rest[1:3]) * MICRO // 60 + abs(_decimal(rest[0] + rest[3:], MICRO)) // 3600
@@ -252,7 +252,7 @@ def exif_degrees(parts: Sequence[tuple[int, int]], reference: str) -> int | None
 
     Rounded to the nearest; None for a wrong count, a zero or negative part, or a letter that is none of the four.
     """
-    if len(parts) != 3 or reference not in ("N", "S", "E", "W"):  # noqa: PLR2004
+    if len(parts) != 3 or reference not in ("N", "S", "E", "W"):  # noqa: PLR2004 - degrees, minutes, seconds
         return None
     numerator, denominator = 0, 1
     for (top, bottom), share in zip(parts, (1, 60, 3600), strict=True):

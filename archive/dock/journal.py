@@ -241,7 +241,7 @@ class Journal:
 
     def _set(self, entry: Entry, assignments: str, values: tuple[object, ...], *, now: Instant) -> None:
         with self._writing() as connection:
-            connection.execute(f"UPDATE file SET {assignments}, changed_at = ? WHERE id = ?", (*values, now, entry.id))  # noqa: S608
+            connection.execute(f"UPDATE file SET {assignments}, changed_at = ? WHERE id = ?", (*values, now, entry.id))  # noqa: S608 - our own column names
 
     def _one(self, condition: str, values: tuple[object, ...]) -> Entry | None:
         found = self._many(condition, values)
@@ -249,7 +249,7 @@ class Journal:
 
     def _many(self, condition: str, values: tuple[object, ...]) -> list[Entry]:
         with self._lock, _faults():
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM file WHERE {condition}", values).fetchall()  # noqa: S608
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM file WHERE {condition}", values).fetchall()  # noqa: S608 - our own conditions
         return [_entry(row) for row in rows]
 
     @contextmanager
@@ -288,4 +288,4 @@ def _bring_up(connection: sqlite3.Connection) -> None:
 def _entry(row: tuple[object, ...]) -> Entry:
     values = dict(zip(_COLUMNS.replace(" ", "").split(","), row, strict=True))
     values |= {"state": State(str(values["state"])), "sha256": Digest(str(values["sha256"])), "again": bool(values["again"])}
-    return Entry(**values)  # type: ignore[arg-type]
+    return Entry(**values)  # type: ignore[arg-type] # a row's columns

@@ -104,7 +104,7 @@ class House:
 
 
 def sign(message: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415 - for this fixture alone
 
     return Ed25519PrivateKey.from_private_bytes(SEED).sign(message)
 

@@ -145,7 +145,7 @@ class TestLists:
 
     def test_filters_narrow(self, many):
         with many.reading() as session:
-            count = lambda **wanted: item.page(session, item.Filter(**wanted)).total  # noqa: E731
+            count = lambda **wanted: item.page(session, item.Filter(**wanted)).total  # noqa: E731 - reads as a count
             assert count(officer="李娜") == 12
             assert count(q="DSJ-A1023") == 25
             assert count(q="100%") == 0

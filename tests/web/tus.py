@@ -123,7 +123,7 @@ class Wire:
         """Return the answer, read to its end."""
         response = http.client.HTTPResponse(self.socket)
         response.begin()
-        response.body = response.read()  # type: ignore[attr-defined]
+        response.body = response.read()  # type: ignore[attr-defined] # read before the connection closes
         return response
 
     def lines(self) -> BufferedReader:
