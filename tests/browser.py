@@ -79,7 +79,7 @@ def signed_in(
     page.on("request", lambda asked: wrong.append(f"elsewhere: {asked.url}") if _elsewhere(asked.url, server) else None)
     account = server.account()
     page.goto("/sign-in")
-    page.fill("input[name=name]", account.name)
+    page.fill("input[name=login]", account.name)
     page.fill("input[name=password]", account.password)
     with page.expect_navigation():
         page.press("input[name=password]", "Enter")

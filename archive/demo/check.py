@@ -11,6 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import httpx
+
 from archive.core import manifest, note
 from archive.core.errors import LiuhenError
 from archive.core.instant import SECOND, Instant, iso, parse
@@ -21,8 +23,6 @@ from archive.dock import credential
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-    import httpx
 
     from archive.demo.run import Shown
     from archive.demo.server import Server
@@ -99,7 +99,7 @@ def _made(what: str, find: Callable[[], Iterable[str]]) -> Check:
     """Make one check; whatever stops it counts against it."""
     try:
         return Check(what, _together(find()))
-    except (LiuhenError, ValueError, KeyError, TypeError, OSError, RuntimeError) as why:
+    except (LiuhenError, httpx.HTTPError, ValueError, KeyError, TypeError, OSError, RuntimeError) as why:
         return Check(what, f"{type(why).__name__}: {why}")
 
 

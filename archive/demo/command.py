@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import httpx
 from rich.console import Console
 
 from archive.core.errors import LiuhenError
@@ -49,6 +51,9 @@ def demo(*, check: bool, data: Path, port: int | None, keep: bool) -> None:
         console.print(f"[red]✗[/] {type(why).__name__}: {why.code}", highlight=False)
         for name, value in why.facts.items():
             console.print(f"  {name}: {value}", markup=False, highlight=False)
+        code = FAULT
+    except (httpx.HTTPError, subprocess.SubprocessError, OSError) as why:
+        console.print(f"[red]✗[/] {type(why).__name__}: {why}", highlight=False)
         code = FAULT
     finally:
         for number, handler in before.items():

@@ -74,7 +74,7 @@ class EncoderFailed(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """A recorder, who wears it, and where it stands; `recorder` is its number, which it writes as `DSJ-<number>`."""
+    """A recorder, who wears it, and where it stands."""
 
     recorder: str
     officer_number: str
@@ -179,7 +179,7 @@ def _clock_line(take: Take, *, zone: ZoneInfo) -> str:
     """
     shown = local(take.started, zone)
     offset = take.started // 1_000_000 + (shown.utcoffset() or timedelta()) // timedelta(seconds=1)
-    return f"%{{pts:gmtime:{offset}:%Y-%m-%d %T}}  DSJ-{take.camera.recorder}  {take.camera.officer_name}"
+    return f"%{{pts:gmtime:{offset}:%Y-%m-%d %T}}  {take.camera.recorder}  {take.camera.officer_name}"
 
 
 def _picture(take: Take, script: Path) -> str:

@@ -174,12 +174,12 @@ class Server:
         """Return a client signed in with the bootstrap account; the caller closes it."""
         account = self.account()
         # A browser names the page's own origin on every write; a client that does not is taken for another site's page.
-        client = httpx.Client(base_url=self.base_url, headers={"Origin": self.base_url}, timeout=60, trust_env=False)
-        answer = client.post("/sign-in", data={"name": account.name, "password": account.password})
-        if answer.status_code not in {httpx.codes.OK, httpx.codes.SEE_OTHER} or not client.cookies:
-            client.close()
+        own = {"Origin": self.base_url}
+        form = {"login": account.name, "password": account.password}
+        answer = httpx.post(f"{self.base_url}/sign-in", data=form, headers=own, timeout=60, trust_env=False)
+        if answer.status_code != httpx.codes.SEE_OTHER or not answer.cookies:
             raise ServerNotReady(ended="no", log=f"sign-in answered {answer.status_code}: {answer.text[:400]}")
-        return client
+        return httpx.Client(base_url=self.base_url, headers=own, cookies=answer.cookies, timeout=60, trust_env=False)
 
     def ended(self, *, wait_s: float = 0) -> bool:
         """Return whether the child has ended, waiting up to `wait_s` seconds for it; it is left unreaped.

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from datetime import date
     from zoneinfo import ZoneInfo
 
-A = footage.Camera(recorder="A1023", officer_number="110231", officer_name="张伟", angle=scene.FRONT)
-B = footage.Camera(recorder="A1077", officer_number="110244", officer_name="李娜", angle=scene.BACK)
+A = footage.Camera(recorder="DSJ-A1023", officer_number="110231", officer_name="张伟", angle=scene.FRONT)
+B = footage.Camera(recorder="DSJ-A1077", officer_number="110244", officer_name="李娜", angle=scene.BACK)
 
 OFFSETS: dict[str, int] = {A.recorder: -3 * SECOND}
 """Station clock minus recorder clock, microseconds, for the recorders somebody has compared."""
@@ -117,8 +117,8 @@ class Plan:
     def path(self, camera: footage.Camera, kind: str, into_scene: int, sequence: int, suffix: str) -> Path:
         """Return where the recorder puts a file: a folder for each kind and day, everything else in the name."""
         shown = local(self.clock(camera, into_scene), self.zone)
-        name = f"DSJ-{camera.recorder}_{camera.officer_number}_{shown:%Y%m%d%H%M%S}_{sequence:04d}.{suffix}"
-        folder = self.root / f"DSJ-{camera.recorder}" / "DCIM" / f"{shown:%Y%m%d}" / kind
+        name = f"{camera.recorder}_{camera.officer_number}_{shown:%Y%m%d%H%M%S}_{sequence:04d}.{suffix}"
+        folder = self.root / camera.recorder / "DCIM" / f"{shown:%Y%m%d}" / kind
         folder.mkdir(parents=True, exist_ok=True)
         return folder / name
 
@@ -272,7 +272,7 @@ def _record(plan: Plan) -> Deposit:
 def _sidecar(plan: Plan) -> Deposit:
     """Write the maker's own index, which nobody else can read: it is kept all the same."""
     shown = local(plan.clock(A, 0), plan.zone)
-    target = plan.root / f"DSJ-{A.recorder}" / "DCIM" / f"{shown:%Y%m%d}" / "DSJINDEX.VND"
+    target = plan.root / A.recorder / "DCIM" / f"{shown:%Y%m%d}" / "DSJINDEX.VND"
     target.parent.mkdir(parents=True, exist_ok=True)
     files = ((1, 0, 32), (2, 32, 32))
     entries = (struct.pack("<IHHQ", n, seconds, 0xA5A5, plan.clock(A, second)) for n, second, seconds in files)

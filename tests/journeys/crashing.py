@@ -1,0 +1,189 @@
+"""A life of the archive in one process that can be ended at any failpoint: sender, web and worker over one data directory.
+
+The sender writes down what it was told, durably, as soon as it is told: that, and not what the archive remembers, is what must hold.
+Each scenario is run until it ends or dies, and run again without a failpoint: the sender resumes as a real one would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from archive import failpoints
+from archive.actions import person
+from archive.core.digest import Digest, original_key
+from archive.core.instant import HOUR, Instant
+from archive.core.jobs import LANES
+from archive.resources import Resources, opened
+from archive.settings import read
+from archive.web import intake
+from archive.web.app import create_app
+from archive.web.identity import COOKIE
+from workers.embedded import take_over
+from workers.handlers import HANDLERS
+from workers.runner import run_next
+
+TUS = {"Tus-Resumable": "1.0.0"}
+BODY = {**TUS, "Content-Type": "application/offset+octet-stream"}
+PIECES = 3
+
+
+def live(data: Path, scenario: str, content: bytes, failpoint: str | None) -> None:
+    """Run one life of the scenario; with a failpoint, the process dies there by `os._exit`."""
+    with opened(read({}, data_dir=data, agency="131102", free_space_floor=0)) as resources:
+        _account(resources)
+        told = Told(data.parent / "told.jsonl")
+        failpoints.arm(failpoint)
+        take_over(resources)
+        now = resources.now()
+        intake.sweep(resources, now=now)
+        asyncio.run(SCENARIOS[scenario](resources, told, content))
+        while any(run_next(resources, HANDLERS, lane=lane, owner=f"w-{lane}", stopping=lambda: False) for lane in LANES):
+            pass
+        failpoints.arm(None)
+
+
+@dataclass
+class Told:
+    """What the sender was told, on disk before it goes on."""
+
+    path: Path
+    said: list[dict[str, object]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.path.exists():
+            self.said = [json.loads(line) for line in self.path.read_text().splitlines()]
+
+    def note(self, **facts: object) -> None:
+        self.said.append(facts)
+        with self.path.open("a") as file:
+            file.write(json.dumps(facts) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def last(self, name: str, what: str) -> object:
+        return next((said[what] for said in reversed(self.said) if said.get("name") == name and what in said), None)
+
+
+async def straight(resources: Resources, told: Told, content: bytes) -> None:
+    """Create, send in pieces (one under a checksum), and be told the number."""
+    async with _client(resources) as client:
+        await _send(client, told, "straight", content, sha256=hashlib.sha256(content).hexdigest())
+
+
+async def repeated(resources: Resources, told: Told, content: bytes) -> None:
+    """Send bytes that are stored, once more."""
+    async with _client(resources) as client:
+        await _send(client, told, "first", content, sha256=hashlib.sha256(content).hexdigest())
+        await _send(client, told, "second", content, sha256=hashlib.sha256(content).hexdigest())
+
+
+async def repaired(resources: Resources, told: Told, content: bytes) -> None:
+    """Send bytes whose stored copy has rotted in the meantime."""
+    async with _client(resources) as client:
+        await _send(client, told, "first", content, sha256=hashlib.sha256(content).hexdigest())
+        if told.last("rot", "done") is None:
+            stored = resources.settings.data_dir / "store" / original_key(Digest.of(content))
+            stored.chmod(0o644)
+            with stored.open("r+b") as file:
+                file.write(b"rot")
+            told.note(name="rot", done=True)
+        await _send(client, told, "second", content, sha256=hashlib.sha256(content).hexdigest())
+
+
+async def false(resources: Resources, told: Told, content: bytes) -> None:
+    """Declare one digest and send bytes of another."""
+    async with _client(resources) as client:
+        await _send(client, told, "false", content, sha256="0" * 64)
+
+
+async def given_up(resources: Resources, told: Told, content: bytes) -> None:
+    """Begin an upload and end it."""
+    async with _client(resources) as client:
+        where = await _create(client, told, "given_up", content, sha256=None)
+        if told.last("given_up", "ended") is None:
+            answer = await client.delete(where, headers=TUS)
+            assert answer.status_code in {204, 410}, answer.text
+            told.note(name="given_up", ended=True)
+
+
+async def forgotten(resources: Resources, told: Told, content: bytes) -> None:
+    """Begin an upload and never come back; a sweep long after ends it."""
+    async with _client(resources) as client:
+        await _create(client, told, "forgotten", content, sha256=None)
+    intake.sweep(resources, now=Instant(resources.now() + 1000 * HOUR))
+
+
+SCENARIOS = {
+    "straight": straight,
+    "repeated": repeated,
+    "repaired": repaired,
+    "false": false,
+    "given_up": given_up,
+    "forgotten": forgotten,
+}
+
+
+def _account(resources: Resources) -> None:
+    with resources.transaction() as session:
+        now = resources.now()
+        person.bootstrap(session, login="admin", name="管理员", password_hash="x", now=now)
+        if person.by_token(session, token="cookie", now=now) is None:
+            person.sign_in(
+                session, login="admin", password="", check=lambda *_: True, decoy="", token="cookie", address="", now=now
+            )
+
+
+def _client(resources: Resources) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(resources)),
+        base_url="http://archive.test",
+        headers={"Origin": "http://archive.test", "Cookie": f"{COOKIE}=cookie"},
+    )
+
+
+async def _create(client: httpx.AsyncClient, told: Told, name: str, content: bytes, *, sha256: str | None) -> str:
+    known = told.last(name, "where")
+    if known is not None:
+        return str(known)
+    values = {"filename": f"{name}.mp4", **({"sha256": sha256} if sha256 else {})}
+    encoded = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
+    answer = await client.post("/api/v1/uploads", headers={**TUS, "Upload-Length": str(len(content)), "Upload-Metadata": encoded})
+    assert answer.status_code == 201, answer.text
+    told.note(name=name, where=answer.headers["Location"])
+    return answer.headers["Location"]
+
+
+async def _send(client: httpx.AsyncClient, told: Told, name: str, content: bytes, *, sha256: str) -> None:
+    if told.last(name, "number") is not None or told.last(name, "refused") is not None:
+        return
+    where = await _create(client, told, name, content, sha256=sha256)
+    while True:
+        head = await client.head(where, headers=TUS)
+        if head.status_code == 410:
+            break
+        offset = int(head.headers["Upload-Offset"])
+        assert offset >= int(told.last(name, "offset") or 0), "bytes that were acknowledged are gone"
+        if offset == len(content):
+            break
+        piece = content[offset : offset + max(1, len(content) // PIECES)]
+        check = f"sha256 {base64.b64encode(hashlib.sha256(piece).digest()).decode()}"
+        headers = {**BODY, "Upload-Offset": str(offset), **({"Upload-Checksum": check} if offset == 0 else {})}
+        answer = await client.patch(where, headers=headers, content=piece)
+        if answer.status_code in {410, 460}:
+            break
+        assert answer.status_code == 204, answer.text
+        told.note(name=name, offset=int(answer.headers["Upload-Offset"]))
+    status = (await client.get(where, headers=TUS)).json()
+    if status["state"] == "stored":
+        told.note(name=name, number=status["number"], sha256=status["sha256"])
+    else:
+        assert status["state"] == "refused", status
+        told.note(name=name, refused=status["refusal"])

@@ -1,0 +1,92 @@
+"""A power cut at every named failpoint of upload, put, accession and job, with `fsck` as the judge.
+
+For each failpoint a process lives until it dies there (as if by kill -9: no handler runs), then another goes on over the same
+directory as a restarted server and a returning sender would. Afterwards nothing that was acknowledged may be missing, and nothing
+may be there twice.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+from pathlib import Path
+
+import pytest
+
+from archive.actions import fsck, item, jobs, upload
+from archive.core.digest import Digest, original_key
+from archive.resources import opened
+from archive.settings import read
+from tests.journeys import crashing
+from tests.media_files import media_file
+
+FAILPOINTS = {
+    "straight": [
+        "upload.begun", "upload.created", "upload.floor_set", "upload.received", "upload.written", "upload.synced", "upload.durable",
+        "upload.floor_lifted", "upload.whole", "upload.dropped", "accession.before_put", "accession.after_put",
+        "accession.before_commit", "accession.committed", "put.began", "put.directories", "put.linked", "put.synced", "put.done",
+        "job.claimed", "job.worked", "job.published", "job.committed", "rendition.made", "rendition.put",
+    ],
+    "repeated": ["accession.after_put", "accession.committed", "job.claimed:12"],
+    "repaired": ["put.set_aside", "put.replaced", "accession.before_commit:2", "accession.committed:2"],
+    "false": ["upload.differs", "upload.quarantined", "upload.refused"],
+    "given_up": ["upload.terminated"],
+    "forgotten": ["upload.expired"],
+}  # fmt: skip
+ELSEWHERE = re.compile(r"dock\.|put\.copied|put\.copying")
+"""The dock's own are in tests/dock; a put across file systems is in the store's contract."""
+
+CASES = [(scenario, point) for scenario, points in FAILPOINTS.items() for point in points]
+SPAWN = multiprocessing.get_context("forkserver")
+SPAWN.set_forkserver_preload(["tests.journeys.crashing"])
+LIFE = 120
+
+
+@pytest.fixture(scope="module")
+def content() -> bytes:
+    return media_file("h264.avi").read_bytes()
+
+
+def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None) -> int:
+    process = SPAWN.Process(target=crashing.live, args=(data, scenario, content, failpoint))
+    process.start()
+    process.join(LIFE)
+    assert process.exitcode is not None, "this life did not end"
+    code = process.exitcode
+    process.close()
+    return code
+
+
+@pytest.mark.parametrize(("scenario", "failpoint"), CASES)
+def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, content, scenario, failpoint):
+    data = tmp_path / "data"
+    assert one_life(data, scenario, content, failpoint) == 137, "the failpoint was not reached"
+    assert one_life(data, scenario, content, None) == 0
+    judge(data, tmp_path / "told.jsonl", content)
+
+
+def judge(data: Path, told: Path, content: bytes) -> None:
+    said = [json.loads(line) for line in told.read_text().splitlines()]
+    numbers = [each["number"] for each in said if "number" in each]
+    with opened(read({}, data_dir=data, agency="131102")) as resources, resources.reading() as session:
+        found = list(fsck.check(session, resources.store, deep=True, now=resources.now(), progress=lambda *_: None))
+        assert [finding for finding in found if finding.flaw] == []
+        assert item.page(session, item.Filter()).total == len(numbers) == len(set(numbers))
+        for number in numbers:
+            kept = item.find(session, number)
+            assert kept.sha256 == Digest.of(content)
+            assert b"".join(resources.store.read(original_key(kept.sha256), 0, kept.size)) == content
+            assert kept.verified_at is not None
+        states = jobs.counts(session)
+        assert (states["waiting"], states["running"], states["dead"]) == (0, 0, 0)
+        assert upload.receiving(session) == []
+        assert resources.spool.ids() == []
+
+
+def test_every_failpoint_is_in_the_matrix():
+    named = set()
+    for path in [*Path("archive").rglob("*.py"), *Path("workers").rglob("*.py")]:
+        named |= set(re.findall(r"failpoint\(\"([a-z_.]+)\"\)", path.read_text("utf-8")))
+    tried = {point.partition(":")[0] for _scenario, point in CASES}
+    assert {point for point in named if not ELSEWHERE.match(point)} == tried
