@@ -19,7 +19,7 @@ CATALOGUES := $(patsubst %.po,%.mo,$(wildcard archive/web/locale/*/LC_MESSAGES/*
 UI := $(shell find archive/web/ui -type f 2>/dev/null)
 SOURCES := $(shell find archive workers -type f -not -path '*/static/*' -not -path '*/ui/*' -not -name '*.pyc' -not -name '*.mo')
 
-.PHONY: help demo test soak bench check web build lock bare clean system-demo system-test system-bare
+.PHONY: help demo test soak bench check web build lock bare pictures clean system-demo system-test system-bare
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
@@ -56,6 +56,9 @@ lock: $(VENV)/.dev  ## write the lock files anew; UPGRADE=--upgrade moves every 
 
 bare: system-bare  ## prove the demo in a bare Debian folder
 	infra/bare.sh
+
+pictures: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## take the README's pictures anew
+	@$(BIN)/python tests/journeys/pictures.py
 
 clean:  ## remove all that was made here
 	rm -rf $(VENV) node_modules dist archive/web/static $(CATALOGUES) .mypy_cache .ruff_cache .pytest_cache .hypothesis
