@@ -179,6 +179,17 @@ def test_a_write_that_ends_short_keeps_and_hashes_exactly_what_was_written(tmp_p
     assert done.stdout == f"10000 {Digest.of(b'a' * 6_000 + b'b' * 4_000)}\n"
 
 
+def test_bytes_past_four_gibibytes_are_written_where_they_belong(spool):
+    start = 4 * 2**30 + 3
+    spool.begin(ID)
+    os.truncate(spool.path(ID), start)
+    spool.carry(ID, hashlib.sha256(), start)  # hashing four gibibytes of nothing is not the point
+    add(spool, b"beyond")
+    assert spool.size(ID) == start + 6
+    assert spool.ends_with(ID, b"\0\0beyond")
+    assert digest(spool) == Digest.of(b"beyond")
+
+
 def test_memory_does_not_grow_with_the_file(spool):
     batch = [bytes(1024 * 1024)] * 4
     with spool.append(ID, start=0) as appender:
