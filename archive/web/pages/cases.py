@@ -121,7 +121,7 @@ def show(case_id: int, request: Request, caller: Reader) -> Response:
 
 
 @router.post("/cases/{case_id}/bind")
-def bind(
+def bind(  # noqa: PLR0917 - one parameter for each field of the form
     case_id: int,
     request: Request,
     caller: Writer,

@@ -35,7 +35,6 @@ def error_page(request: Request, error: LiuhenError, status: int) -> Response:
             return _to_sign_in(request)
         return RedirectResponse("/sign-in" if back == "/" else f"/sign-in?{urlencode({'next': back})}", status_code=303)
     title, advice = told(request, error)
-    facts = [(name, str(value)[:80]) for name, value in error.facts.items() if name not in ("tail", "act")]
     return page(
         request,
         getattr(request.state, "caller", Nobody()),
@@ -44,14 +43,14 @@ def error_page(request: Request, error: LiuhenError, status: int) -> Response:
         title=title,
         advice=advice,
         code=error.code,
-        facts=facts,
+        number=str(error.facts.get("number", ""))[:80],
         fault=isinstance(error, Fault),
     )
 
 
 def _to_sign_in(request: Request) -> Response:
     response = page(
-        request, Nobody(), "error.html", status=401, title="", advice="", code="sign_in_required", facts=[], fault=False
+        request, Nobody(), "error.html", status=401, title="", advice="", code="sign_in_required", number="", fault=False
     )
     response.headers["HX-Redirect"] = "/sign-in"
     return response

@@ -16,15 +16,50 @@ if TYPE_CHECKING:
     from archive.core.instant import Instant
 
 _CODECS = {
-    **{"h264": "H.264", "hevc": "H.265", "mjpeg": "MJPEG", "mpeg4": "MPEG-4", "mpeg2video": "MPEG-2", "mpeg1video": "MPEG-1"},
-    **{"aac": "AAC", "mp3": "MP3", "mp2": "MP2", "ac3": "AC-3", "amrnb": "AMR-NB", "amr_nb": "AMR-NB", "flac": "FLAC"},
-    **{"opus": "Opus", "vorbis": "Vorbis", "pcm_s16le": "PCM 16 bit", "pcm_alaw": "G.711 A-law", "pcm_mulaw": "G.711 µ-law"},
-    **{"vp8": "VP8", "vp9": "VP9", "adpcm_ima_wav": "ADPCM", "adpcm_ms": "ADPCM"},
+    "h264": "H.264",
+    "hevc": "H.265",
+    "mjpeg": "MJPEG",
+    "mpeg4": "MPEG-4",
+    "mpeg2video": "MPEG-2",
+    "mpeg1video": "MPEG-1",
+    "aac": "AAC",
+    "mp3": "MP3",
+    "mp2": "MP2",
+    "ac3": "AC-3",
+    "amrnb": "AMR-NB",
+    "amr_nb": "AMR-NB",
+    "flac": "FLAC",
+    "opus": "Opus",
+    "vorbis": "Vorbis",
+    "pcm_s16le": "PCM 16 bit",
+    "pcm_alaw": "G.711 A-law",
+    "pcm_mulaw": "G.711 µ-law",
+    "vp8": "VP8",
+    "vp9": "VP9",
+    "adpcm_ima_wav": "ADPCM",
+    "adpcm_ms": "ADPCM",
 }
 _CONTAINERS = {
-    **{"mov": "MP4 / MOV", "avi": "AVI", "mpegts": "MPEG-TS", "mpegps": "MPEG-PS", "matroska": "Matroska", "flv": "FLV"},
-    **{"wav": "WAV", "mp3": "MP3", "adts": "AAC", "amr": "AMR", "ogg": "Ogg", "flac": "FLAC", "jpeg": "JPEG", "png": "PNG"},
-    **{"pdf": "PDF", "ofd": "OFD", "zip": "ZIP", "tiff": "TIFF", "webp": "WebP", "gif": "GIF"},
+    "mov": "MP4 / MOV",
+    "avi": "AVI",
+    "mpegts": "MPEG-TS",
+    "mpegps": "MPEG-PS",
+    "matroska": "Matroska",
+    "flv": "FLV",
+    "wav": "WAV",
+    "mp3": "MP3",
+    "adts": "AAC",
+    "amr": "AMR",
+    "ogg": "Ogg",
+    "flac": "FLAC",
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "pdf": "PDF",
+    "ofd": "OFD",
+    "zip": "ZIP",
+    "tiff": "TIFF",
+    "webp": "WebP",
+    "gif": "GIF",
 }
 
 
@@ -53,28 +88,34 @@ def technical(item: ItemView, say: words.Say) -> list[tuple[str, str]]:
 
 def _technical(item: ItemView, say: words.Say) -> Iterator[tuple[str, str]]:
     known = item.technical
-    for track in known.get("video") or ():
-        if not track.get("attached_picture"):
-            yield say(N_("Pictures")), _video(track, say)
-    for track in known.get("audio") or ():
-        yield say(N_("Sound")), _audio(track, say)
-    if known.get("video") and not known.get("audio"):
-        yield say(N_("Sound")), say(N_("none"))
-    others = [track for track in known.get("data") or () if isinstance(track, dict)]
-    if others:
-        yield say(N_("Other tracks")), str(len(others))
-    if known.get("width") and known.get("height"):
-        yield say(N_("Pixels")), f"{known['width']}×{known['height']}"
-    if known.get("pages"):
-        yield say(N_("Number of pages")), str(known["pages"] if isinstance(known["pages"], int) else len(known["pages"]))
+    yield from _tracks(known, say)
+    photo, paper = known.get("photo") or {}, known.get("document") or {}
+    if photo.get("width") and photo.get("height"):
+        yield say(N_("Pixels")), f"{photo['width']}×{photo['height']}"
+    if photo.get("camera"):
+        yield say(N_("Camera")), str(photo["camera"])
+    if paper.get("pages"):
+        yield say(N_("Number of pages")), str(paper["pages"])
     container = _CONTAINERS.get(item.container)
     yield say(N_("Form")), f"{container} · {item.media_type}" if container else item.media_type
-    place = known.get("location")
-    if isinstance(place, dict) and "latitude" in place and "longitude" in place:
-        yield say(N_("Place")), f"{place['latitude']}, {place['longitude']}"
-    plan = known.get("plan") or {}
-    if item.kind.value in ("recording", "audio") and plan.get("reason") in words.PLAN:
-        yield say(N_("Replay")), say(words.PLAN[plan["reason"]])
+    place = photo.get("location") or known.get("location")
+    if place:
+        yield say(N_("Place")), shapes.place(place["latitude"], place["longitude"])
+    reason = (known.get("plan") or {}).get("reason")
+    if item.kind.value in ("recording", "audio") and reason in words.PLAN and item.condition != "damaged":
+        yield say(N_("Replay")), say(words.PLAN[reason])
+
+
+def _tracks(known: Mapping[str, Any], say: words.Say) -> Iterator[tuple[str, str]]:
+    pictures = [track for track in known.get("video") or () if not track["attached_picture"]]
+    for track in pictures:
+        yield say(N_("Pictures")), _video(track, say)
+    for track in known.get("audio") or ():
+        yield say(N_("Sound")), _audio(track, say)
+    if pictures and not known.get("audio"):
+        yield say(N_("Sound")), say(N_("none"))
+    if known.get("data"):
+        yield say(N_("Other tracks")), str(len(known["data"]))
 
 
 def _video(track: Mapping[str, Any], say: words.Say) -> str:
@@ -114,16 +155,12 @@ def clock(item: ItemView, say: words.Say) -> str:
 
 def finding(found: Mapping[str, Any], say: words.Say) -> Finding:
     """Return a finding as a sentence; a code without words of its own says that something was found, and its code."""
-    facts = {**{key: value for key, value in found.items() if key != "code"}, **(found.get("facts") or {})}
-    text = words.FINDING.get(str(found.get("code")))
-    tail = facts.pop("tail", None) or facts.pop("words", None) or facts.pop("message", None)
+    facts = {key: shapes.grouped(value) if isinstance(value, int) else value for key, value in found["facts"].items()}
+    code, tail = str(found["code"]), str(facts.get("words") or "") or None
+    text = words.FINDING.get(code)
     if text is None:
-        return Finding(say(words.FINDING_OTHER) % {"code": found.get("code")}, str(tail) if tail else None)
-    try:
-        sentence = say(text) % facts
-    except (KeyError, TypeError, ValueError):
-        sentence = say(text)
-    return Finding(sentence, str(tail) if tail else None)
+        return Finding(say(words.FINDING_OTHER) % {"code": code}, tail)
+    return Finding(say(text) % facts, None if "%(words)s" in text else tail)
 
 
 def event(seen: EventView, say: words.Say) -> Event:

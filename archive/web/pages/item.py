@@ -22,13 +22,13 @@ from archive.web.pages.errors import told
 from archive.web.pages.language import catalogue, chosen
 from archive.web.pages.render import page
 from archive.web.pages.replay import Replay, replay
+from archive.web.pages.words import Say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.orm import Session
 
-    from archive.web.pages.words import Say
 
 router = APIRouter()
 Reader = Annotated[Caller, Depends(allow(Act.ITEM_READ))]
@@ -49,7 +49,7 @@ def panel(
     say = catalogue(chosen(request)).gettext
     with resources.reading() as session:
         item = items.find(session, number)
-        shown = replay(item, rendition.of(session, item.sha256), zone=resources.settings.zone, say=say)
+        shown, _work_of_it = _shown(session, item, request, say)
     look(resources, item, caller, "page")
     return page(request, caller, "panel.html", item=item, replay=shown, at=at)
 
@@ -61,8 +61,7 @@ def progress(number: str, request: Request, caller: Reader, shown: Annotated[str
     say = catalogue(chosen(request)).gettext
     with resources.reading() as session:
         item = items.find(session, number)
-        made = replay(item, rendition.of(session, item.sha256), zone=resources.settings.zone, say=say)
-        work = _work(item, made, jobs.of_item(session, item.id, item.sha256.hex))
+        work = _work(item, *_shown(session, item, request, say))
     response = page(request, caller, "jobs_fragment.html", item=item, oob=True, **work)
     if shown and shown != work["form"]:
         response.headers["HX-Refresh"] = "true"
@@ -70,7 +69,7 @@ def progress(number: str, request: Request, caller: Reader, shown: Annotated[str
 
 
 @router.post("/items/{number}/bind")
-def bind(
+def bind(  # noqa: PLR0917 - one parameter for each field of the form
     number: str,
     request: Request,
     caller: Annotated[Caller, Depends(allow(Act.CASE_WRITE))],
@@ -98,6 +97,13 @@ def bind(
             raise
         return _item(request, caller, number, {"case": case_number, "stage": stage, "at": at}, why)
     return RedirectResponse(request.url.path.removesuffix("/bind"), status_code=303)
+
+
+def _shown(session: Session, item: items.ItemView, request: Request, say: Say) -> tuple[Replay, list[jobs.JobView]]:
+    work = jobs.of_item(session, item.id, item.sha256.hex)
+    working = any(job.state in ("waiting", "running") for job in work)
+    made = rendition.of(session, item.sha256)
+    return replay(item, made, working=working, zone=resources_of(request).settings.zone, say=say), work
 
 
 def _case_id(session: Session, number: str) -> int:
@@ -133,8 +139,7 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
     say = translations.gettext
     with resources.reading() as session:
         item = items.find(session, number)
-        renditions = rendition.of(session, item.sha256)
-        shown = replay(item, renditions, zone=resources.settings.zone, say=say)
+        shown, work = _shown(session, item, request, say)
         answer = page(
             request,
             caller,
@@ -145,11 +150,11 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             replay=shown,
             at=None,
             oob=False,
-            **_work(item, shown, jobs.of_item(session, item.id, item.sha256.hex)),
+            **_work(item, shown, work),
             findings=[facts.finding(one, say) for one in item.findings],
             technical=facts.technical(item, say),
             clock_said=facts.clock(item, say),
-            renditions=[one for one in renditions if one.recipe in rendition.PLAYABLE],
+            renditions=[one for one in rendition.of(session, item.sha256) if one.recipe in rendition.PLAYABLE],
             events=[facts.event(one, say) for one in reversed(custody.of_item(session, item.id))],
             cases=case.cases(session, limit=200),
             stages=stages(say),

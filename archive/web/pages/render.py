@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, partial
 from importlib import resources as package_files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from archive.actions import item as items
 from archive.actions import jobs
 from archive.core.access import PersonCaller
-from archive.core.instant import Instant, iso
+from archive.core.instant import iso
 from archive.web.pages import shapes, words
 from archive.web.pages.language import catalogue, chosen
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from fastapi import Request
-    from jinja2.runtime import Context
     from sqlalchemy.orm import Session
 
     from archive.core.access import Caller
 
 
 @cache
-def environment(language: str) -> Environment:
-    """Return the environment in which every `_()` speaks this language."""
+def environment(language: str, zone: ZoneInfo) -> Environment:
+    """Return the environment in which every `_()` speaks this language and every time is the zone's.
+
+    Both belong to the environment and not to a page, because imported macros see no page's variables.
+    """
     made = Environment(
         loader=PackageLoader("archive.web", "templates"),
         autoescape=True,
@@ -39,19 +43,31 @@ def environment(language: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     translations = catalogue(language)
-    made.install_gettext_callables(translations.gettext, translations.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    for name in ("KIND", "STAGE", "STATE", "CONDITION", "UPLOAD", "JOB_KIND", "JOB_STATE", "RECIPE", "EVENT", "STARTED_FROM"):
+    made.install_gettext_callables(translations.gettext, translations.ngettext, newstyle=True)  # type: ignore[attr-defined] # the i18n extension adds it
+    for name in (
+        "KIND",
+        "STAGE",
+        "STATE",
+        "STATE_SHORT",
+        "CONDITION",
+        "UPLOAD",
+        "JOB_KIND",
+        "JOB_STATE",
+        "RECIPE",
+        "EVENT",
+        "STARTED_FROM",
+    ):
         made.globals[name] = getattr(words, name)
     made.globals.update(
         language=language,
         assets=assets(),
         player_words={key: translations.gettext(text) for key, text in words.PLAYER.items()},
         link=link,
-        say=lambda text: translations.gettext(text),
+        say=translations.gettext,
     )
     made.filters.update(
-        clock=_clock,
-        short_clock=_short_clock,
+        clock=partial(shapes.clock, zone=zone),
+        short_clock=partial(shapes.short_clock, zone=zone),
         utc=shapes.utc,
         iso=iso,
         duration=shapes.duration,
@@ -80,21 +96,20 @@ def assets() -> dict[str, Any]:
 
 
 def page(
-    request: Request, caller: Caller, name: str, *, session: Session | None = None, status: int = 200, **context: Any
+    request: Request, caller: Caller, name: str, *, session: Session | None = None, status: int = 200, **context: object
 ) -> HTMLResponse:
     """Return a page in the reader's language; with a session, the counts beside the navigation are shown."""
     resources = request.app.state.resources
-    counts = {"inbox": None, "failed": None}
+    counts: dict[str, int | None] = {"inbox": None, "failed": None}
     if session is not None and isinstance(caller, PersonCaller):
         counts = {"inbox": items.unbound_count(session), "failed": jobs.counts(session)["dead"]}
-    template = environment(chosen(request)).get_template(name)
+    template = environment(chosen(request), resources.settings.tz).get_template(name)
     return HTMLResponse(
         template.render(
             here=request.url.path,
             address=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             person=caller if isinstance(caller, PersonCaller) else None,
             agency=resources.settings.agency_name,
-            zone=resources.settings.tz,
             counts=counts,
             **context,
         ),
@@ -103,7 +118,7 @@ def page(
     )
 
 
-def link(base: str, query: dict[str, Any], **changes: Any) -> str:
+def link(base: str, query: dict[str, Any], **changes: object) -> str:
     """Return an address with the query's filled fields, after changes; None and the empty text leave a field out."""
     merged = {**query, **changes}
     filled = {key: value for key, value in merged.items() if value not in (None, "")}
@@ -113,13 +128,3 @@ def link(base: str, query: dict[str, Any], **changes: Any) -> str:
 def _attribute(value: object) -> Markup:
     """A value as JSON, escaped so that it may stand between the quotes of an attribute."""
     return escape(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-
-
-@pass_context
-def _clock(context: Context, instant: Instant) -> str:
-    return shapes.clock(instant, context["zone"])
-
-
-@pass_context
-def _short_clock(context: Context, instant: Instant) -> str:
-    return shapes.short_clock(instant, context["zone"])

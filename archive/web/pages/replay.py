@@ -40,30 +40,31 @@ class Replay:
         return f"pages{len(self.pages)}" if self.pages else ("player" if self.playable else "none")
 
 
-def replay(item: ItemView, renditions: Iterable[RenditionView], *, zone: str, say: words.Say) -> Replay:
+def replay(item: ItemView, renditions: Iterable[RenditionView], *, working: bool, zone: str, say: words.Say) -> Replay:
     """Return what can be shown of an item.
 
     Args:
         item: the item.
         renditions: what was made of it.
+        working: whether jobs for it wait or run, so that what is not there may still come.
         zone: the agency's, for the wall clock beside the picture.
         say: gives a sentence in the reader's language.
     """
     made = {one.recipe: one for one in renditions}
     plan = item.technical.get("plan") or {}
-    action, reason = plan.get("action"), plan.get("reason")
+    action = plan.get("action")
     base = f"/api/v1/items/{quote(item.number, safe='')}"
     pages = _pages(made, base)
     sources = _sources(made, base, action, say) if item.kind.value in ("recording", "audio") else []
-    playable = not pages and action in ("direct", *PLAYABLE)
+    moving = action in ("direct", *PLAYABLE)
     return Replay(
         sources=sources,
         pages=pages,
         data=_data(item, made, base, zone),
         poster=f"{base}/renditions/poster" if "poster" in made else None,
-        playable=playable,
-        waiting=item.condition == "unchecked" or (not pages and reason in ("photo", "document") and item.condition == "sound"),
-        reason=_reason(item, reason, say),
+        playable=not pages and moving and (bool(sources) or working),
+        waiting=working and (item.condition == "unchecked" or (not pages and bool(plan.get("works")))),
+        reason=_reason(item, plan, working=working, say=say),
     )
 
 
@@ -118,11 +119,13 @@ def _rate(item: ItemView) -> str | None:
     return f"{rate['num']}/{rate['den']}"
 
 
-def _reason(item: ItemView, reason: str | None, say: words.Say) -> str:
+def _reason(item: ItemView, plan: Mapping[str, Any], *, working: bool, say: words.Say) -> str:
     if item.condition == "unchecked":
-        return say(words.NOT_EXAMINED)
+        return say(words.NOT_EXAMINED if working else words.NOT_MADE)
     if item.condition == "damaged":
         return say(words.DAMAGED)
     if item.condition == "unrecognised":
-        return say(words.UNRECOGNISED)
-    return say(words.PLAN.get(reason or "", words.NOTHING_SHOWN))
+        return say(words.PLAN["encrypted"] if plan.get("reason") == "encrypted" else words.UNRECOGNISED)
+    if plan.get("action") in PLAYABLE or plan.get("works"):
+        return say(words.BEING_DRAWN if working else words.NOT_MADE)
+    return say(words.NOTHING_SHOWN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cache
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from archive.actions import person
+from archive.adapters import signing
 from archive.core.access import Act, Caller, Nobody, PersonCaller
 from archive.core.errors import LiuhenError, TooManyAttempts, WrongCredentials
 from archive.web.errors import STATUS
@@ -58,6 +60,8 @@ def sign_in(
                 session,
                 login=login.strip(),
                 password=password,
+                check=signing.check_password,
+                decoy=_decoy(),
                 token=token,
                 address=request.client.host if request.client else "",
                 now=resources.now(),
@@ -100,3 +104,9 @@ def sign_out(request: Request, _caller: Annotated[Caller, Depends(allow(Act.PUBL
     response = RedirectResponse("/sign-in", status_code=303)
     response.delete_cookie(COOKIE, path="/")
     return response
+
+
+@cache
+def _decoy() -> str:
+    """A hash of what nobody knows, for unknown names to be checked against."""
+    return signing.hash_password(secrets.token_urlsafe(32))

@@ -63,3 +63,12 @@ def offset(us: int) -> tuple[int, bool]:
     The stored offset is what to add to the recorder's clock: a negative one belongs to a clock that is fast.
     """
     return (abs(us) + SECOND // 2) // SECOND, us < 0
+
+
+def place(latitude: int, longitude: int) -> str:
+    """Return micro-degrees as `37.739167° N, 115.670278° E`."""
+    parts = ((latitude, "N", "S"), (longitude, "E", "W"))
+    return ", ".join(
+        f"{abs(value) // 1_000_000}.{abs(value) % 1_000_000:06d}° {positive if value >= 0 else negative}"
+        for value, positive, negative in parts
+    )

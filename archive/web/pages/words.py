@@ -5,13 +5,10 @@ Invariant: a page never shows a code in place of a sentence; `of` raises on a co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Say = Callable[[str], str]
-    """Gives an English sentence in the reader's language."""
+Say = Callable[[str], str]
+"""Gives an English sentence in the reader's language."""
 
 
 def N_(text: str) -> str:  # noqa: N802 - the name gettext's extractors know
@@ -42,6 +39,15 @@ STATE: Mapping[str, str] = {
     "missing": N_("Missing from the store"),
     "unreadable": N_("Cannot be read from the store"),
 }
+
+STATE_SHORT: Mapping[str, str] = {
+    "verified": N_("Verified"),
+    "stored": N_("Stored"),
+    "altered": N_("Altered"),
+    "missing": N_("Missing"),
+    "unreadable": N_("Unreadable"),
+}
+"""For lists; the item's page says it in full."""
 
 CONDITION: Mapping[str, str] = {
     "unchecked": N_("Not examined yet"),
@@ -84,6 +90,7 @@ JOB_ERROR: Mapping[str, str] = {
     "disk_full": N_("The disk is full."),
     "mismatch": N_("What was made is not what was expected."),
     "object_missing": N_("The original is not in the store."),
+    "rendition_rejected": N_("What was made is not what was planned, and was thrown away."),
 }
 
 RECIPE: Mapping[str, str] = {
@@ -192,7 +199,8 @@ OTHER_REFUSAL = (N_("Refused"), N_("A rule says no, and nothing was changed. The
 FAULT = (
     N_("Something broke"),
     N_(
-        "The archive ran into a fault. Nothing you entered was half done: it was done whole or not at all. Try again; if it stays, pass the code below to whoever runs the archive."
+        "The archive ran into a fault. Nothing you entered was half done: it was done whole or not at all. "
+        "Try again; if it stays, pass the code below to whoever runs the archive."
     ),
 )
 
@@ -268,6 +276,8 @@ BIND_REFUSED: Mapping[str, str] = {
 NOT_EXAMINED = N_("The bytes are safe; what is inside is being found out. This page follows by itself.")
 DAMAGED = N_("The file is damaged and nothing of it could be shown. It is kept exactly as it came; what is wrong stands below.")
 UNRECOGNISED = N_("No program here knows this kind of file. It is kept exactly as it came.")
+BEING_DRAWN = N_("Its pictures are being drawn. They appear here by themselves.")
+NOT_MADE = N_("What plays in a browser could not be made; processing says why. The original is kept and can be downloaded.")
 NOTHING_SHOWN = N_("Nothing of this item can be shown in a browser. The original is kept and can be downloaded.")
 
 ACTOR: Mapping[str, str] = {
@@ -276,5 +286,19 @@ ACTOR: Mapping[str, str] = {
     "nobody": N_("nobody signed in"),
 }
 
-FINDING: Mapping[str, str] = {}
+FINDING: Mapping[str, str] = {
+    "truncated": N_("The file ends too early: it declares %(declared)s bytes and has %(real)s; %(missing)s are missing."),
+    "moov_missing": N_(
+        "The index of the recording (moov) is missing, as when a recorder loses power: the pictures are there, but nothing says where."
+    ),
+    "probe_failed": N_("The file cannot be read as what it claims to be."),
+    "no_streams": N_("No picture or sound track was found in the file."),
+    "image_too_large": N_("The picture is too large to be drawn safely (%(words)s)."),
+    "image_unreadable": N_("The picture cannot be decoded."),
+    "image_truncated": N_("The picture ends too early; what is there was drawn."),
+    "document_encrypted": N_("The document is locked with a password; its pages cannot be drawn."),
+    "document_unreadable": N_("The document cannot be opened."),
+    "too_many_pages": N_("The document has %(words)s pages; only the first ones were drawn."),
+    "page_unreadable": N_("Page %(page)s cannot be drawn."),
+}
 FINDING_OTHER = N_("Examination found something it has no words for: %(code)s.")

@@ -39,6 +39,7 @@ const PAD = 8;
 const BAR: Readonly<Record<Lane["kind"], number>> = { stage: 24, recorder: 28, document: 18 };
 const LABEL_ROOM = 12;
 const MIN_BAR = 4;
+const LEAST_HIT = 20;
 
 const measure = document.createElement("canvas").getContext("2d");
 
@@ -129,7 +130,7 @@ export class TimelineView extends HTMLElement {
       name.style.height = `${height}px`;
       this.names.append(name);
       svg.append(s("line", { x1: 0, x2: width, y1: top, y2: top, class: "lht-rule" }));
-      if (lane.kind === "document") this.drawDocuments(svg, lane, top + PAD, width);
+      if (lane.kind === "document") this.drawDocuments(svg, lane, top + PAD);
       else this.drawBars(svg, lane, top + PAD);
     }
     this.scroller.replaceChildren(svg);
@@ -137,7 +138,7 @@ export class TimelineView extends HTMLElement {
   }
 
   private rowsOf(lane: Lane): number {
-    return lane.kind === "document" ? Math.max(1, ...this.documentRows(lane).map((row) => row + 1)) : Math.max(1, lane.rows);
+    return lane.kind === "document" ? Math.max(1, ...this.documentPlaces(lane).map(({ row }) => row + 1)) : Math.max(1, lane.rows);
   }
 
   private drawAxis(svg: SVGSVGElement, bottom: number): void {
@@ -191,7 +192,16 @@ export class TimelineView extends HTMLElement {
       group.append(s("rect", { x: left, y, width: right - left, height: BAR[lane.kind], rx: 2, class: "lht-bar" }));
       const spoken = entry.unverified ? `${entry.label}  ${word("clock_unverified")}` : entry.label;
       const fitting = [spoken, entry.label, entry.label.slice(-8)].find((text) => textWidth(text) + LABEL_ROOM <= right - left);
-      if (fitting) group.append(s("text", { x: left + 6, y: y + BAR[lane.kind] / 2 + 5, class: "lht-text" }, fitting));
+      const baseline = y + BAR[lane.kind] / 2 + 5;
+      if (fitting) group.append(s("text", { x: left + 6, y: baseline, class: "lht-text" }, fitting));
+      else {
+        const room = this.roomAfter(entry, lane) - right;
+        const beside = [entry.label, entry.label.slice(-8)].find((text) => textWidth(text) + LABEL_ROOM <= room);
+        const reach = beside ? textWidth(beside) + LABEL_ROOM : Math.max(0, Math.min(room, LEAST_HIT - (right - left)));
+        // A short recording is a bar of few pixels: what can be clicked is wider, and takes the label in.
+        group.append(s("rect", { x: left, y, width: right - left + reach, height: BAR[lane.kind], class: "lht-hit" }));
+        if (beside) group.append(s("text", { x: right + 5, y: baseline, class: "lht-text lht-beside" }, beside));
+      }
       if (this.playing?.id === entry.id) {
         const x = position(this.axis, entry.start + this.playing.second * 1e6);
         group.append(s("line", { x1: x, x2: x, y1: y, y2: y + BAR[lane.kind], class: "lht-now" }));
@@ -200,14 +210,17 @@ export class TimelineView extends HTMLElement {
     }
   }
 
-  private drawDocuments(svg: SVGSVGElement, lane: Lane, top: number, width: number): void {
-    const rows = this.documentRows(lane);
-    for (const [index, entry] of lane.entries.entries()) {
-      const x = position(this.axis, entry.start);
-      const y = top + (rows[index] ?? 0) * ROW.document + 4;
+  /** Where the next bar of the same row begins, or the axis ends: as far as a label beside a bar may reach. */
+  private roomAfter(entry: Entry, lane: Lane): number {
+    const later = lane.entries.filter((other) => other !== entry && other.row === entry.row && other.start >= entry.end);
+    return Math.min(this.axis.at(-1)?.right ?? 0, ...later.map((other) => position(this.axis, other.start)));
+  }
+
+  private drawDocuments(svg: SVGSVGElement, lane: Lane, top: number): void {
+    for (const { entry, x, flip, row } of this.documentPlaces(lane)) {
+      const y = top + row * ROW.document + 4;
       const group = this.entryGroup(entry, lane);
       group.append(s("line", { x1: x, x2: x, y1: top - PAD, y2: y, class: "lht-leader" }));
-      const flip = x + 22 + textWidth(entry.label) > width;
       const mark = flip ? x - 9 : x;
       group.append(s("rect", { x: mark, y, width: 10, height: 13, rx: 1, class: "lht-sheet" }));
       group.append(s("text", { x: flip ? mark - 4 : mark + 14, y: y + 11, class: "lht-text", "text-anchor": flip ? "end" : "start" }, entry.label));
@@ -215,15 +228,19 @@ export class TimelineView extends HTMLElement {
     }
   }
 
-  /** A row for each document so that no label runs into the next. */
-  private documentRows(lane: Lane): number[] {
-    const free: number[] = [];
+  /** A side and a row for each document, so that no label runs off the axis or into another. */
+  private documentPlaces(lane: Lane): { entry: Entry; x: number; flip: boolean; row: number }[] {
+    const edge = this.axis.at(-1)?.right ?? 0;
+    const taken: { row: number; left: number; right: number }[] = [];
     return lane.entries.map((entry) => {
       const x = position(this.axis, entry.start);
-      const row = free.findIndex((end) => end <= x);
-      const chosen = row < 0 ? free.length : row;
-      free[chosen] = x + textWidth(entry.label) + 30;
-      return chosen;
+      const length = textWidth(entry.label) + 26;
+      const flip = x + length > edge && x - length > 0;
+      const [left, right] = flip ? [x - length, x + 4] : [x - 4, x + length];
+      let row = 0;
+      while (taken.some((one) => one.row === row && one.left < right && left < one.right)) row += 1;
+      taken.push({ row, left, right });
+      return { entry, x, flip, row };
     });
   }
 
@@ -237,7 +254,8 @@ export class TimelineView extends HTMLElement {
     if (acts) {
       group.addEventListener("click", (event) => {
         const x = event.clientX - this.scroller.getBoundingClientRect().left + this.scroller.scrollLeft;
-        this.open(entry, Math.max(0, (instantAt(this.axis, x) - entry.start) / 1e6));
+        const instant = instantAt(this.axis, x);
+        this.open(entry, instant < entry.end ? Math.max(0, (instant - entry.start) / 1e6) : 0);
       });
     }
     return group;
