@@ -28,7 +28,7 @@ FAILPOINTS = {
         "accession.before_commit", "accession.committed", "put.began", "put.directories", "put.linked", "put.synced", "put.done",
         "job.claimed", "job.worked", "job.published", "job.committed", "rendition.made", "rendition.put",
     ],
-    "repeated": ["accession.after_put", "accession.committed", "job.claimed:12"],
+    "repeated": ["accession.after_put", "accession.committed", "job.claimed:4"],
     "repaired": ["put.set_aside", "put.replaced", "accession.before_commit:2", "accession.committed:2"],
     "false": ["upload.differs", "upload.quarantined", "upload.refused"],
     "given_up": ["upload.terminated"],
@@ -43,9 +43,8 @@ SPAWN.set_forkserver_preload(["tests.journeys.crashing"])
 LIFE = 120
 
 
-@pytest.fixture(scope="module")
-def content() -> bytes:
-    return media_file("h264.avi").read_bytes()
+BYTES = bytes(range(256)) * 1200
+"""No medium at all: what is tried is the taking in, and nothing is to be made of it."""
 
 
 def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None) -> int:
@@ -59,8 +58,9 @@ def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None) -
 
 
 @pytest.mark.parametrize(("scenario", "failpoint"), CASES)
-def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, content, scenario, failpoint):
+def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, scenario, failpoint):
     data = tmp_path / "data"
+    content = media_file("h264.avi").read_bytes() if failpoint.startswith(("job.", "rendition.")) else BYTES
     assert one_life(data, scenario, content, failpoint) == 137, "the failpoint was not reached"
     assert one_life(data, scenario, content, None) == 0
     judge(data, tmp_path / "told.jsonl", content)
@@ -80,8 +80,10 @@ def judge(data: Path, told: Path, content: bytes) -> None:
             assert kept.verified_at is not None
         states = jobs.counts(session)
         assert (states["waiting"], states["running"], states["dead"]) == (0, 0, 0)
-        assert upload.receiving(session) == []
-        assert resources.spool.ids() == []
+        # An upload whose creation was never answered is nobody's: it holds no byte, and expires.
+        left = {view.id for view in upload.receiving(session)}
+        assert not left & {str(each["where"]).rpartition("/")[2] for each in said if "where" in each}
+        assert set(resources.spool.ids()) <= left
 
 
 def test_every_failpoint_is_in_the_matrix():

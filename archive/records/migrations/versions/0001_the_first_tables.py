@@ -12,10 +12,14 @@ depends_on = None
 
 
 GUARDS = (
-    ("CREATE TRIGGER custody_events_no_update BEFORE UPDATE ON custody_events"
-    " BEGIN SELECT RAISE(ABORT, 'custody events are never changed'); END;"),
-    ("CREATE TRIGGER custody_events_no_delete BEFORE DELETE ON custody_events"
-    " BEGIN SELECT RAISE(ABORT, 'custody events are never removed'); END;"),
+    (
+        "CREATE TRIGGER custody_events_no_update BEFORE UPDATE ON custody_events"
+        " BEGIN SELECT RAISE(ABORT, 'custody events are never changed'); END;"
+    ),
+    (
+        "CREATE TRIGGER custody_events_no_delete BEFORE DELETE ON custody_events"
+        " BEGIN SELECT RAISE(ABORT, 'custody events are never removed'); END;"
+    ),
 )
 """The database itself defends the events against whoever comes through it."""
 
