@@ -252,10 +252,12 @@ class Appender:
         self._hasher = None
 
     def _write(self, buffers: Sequence[bytes]) -> None:
-        assert self._hasher is not None
         wanted = sum(map(len, buffers))
         try:
-            self._require_room(wanted)
+            room = self._room()
+            if room < wanted:
+                self._write_slowly(b"".join(buffers)[: max(0, room)])
+                raise DiskFull(id=self._upload_id, floor=self._free)
             written = os.pwritev(self._fd, buffers, self.position)
             if written == wanted:
                 self._count(buffers, wanted)
@@ -263,18 +265,24 @@ class Appender:
             # A short write says that room is running out; the next one says it aloud.
             rest = b"".join(buffers)
             self._count([rest[:written]], written)
-            while rest := rest[written:]:
-                written = os.pwritev(self._fd, [rest], self.position)
-                self._count([rest[:written]], written)
+            self._write_slowly(rest[written:])
         except OSError as error:
             raise _fault(self._upload_id, error) from error
 
-    def _require_room(self, wanted: int) -> None:
-        status = os.fstatvfs(self._fd)
-        if status.f_bavail * status.f_frsize < self._free + wanted:
-            raise DiskFull(id=self._upload_id, floor=self._free)
+    def _write_slowly(self, data: bytes) -> None:
+        """Write where any call may end short, counting exactly what was written."""
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._fd, view, self.position)
+            self._count([view[:written]], written)
+            view = view[written:]
 
-    def _count(self, buffers: Sequence[bytes], written: int) -> None:
+    def _room(self) -> int:
+        """Return how many bytes the disk takes before it has no more than the floor left."""
+        status = os.fstatvfs(self._fd)
+        return status.f_bavail * status.f_frsize - self._free
+
+    def _count(self, buffers: Sequence[bytes | memoryview], written: int) -> None:
         self.position += written
         for hasher in (self._hasher, self._checked):
             if hasher is not None:
