@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
@@ -22,9 +21,6 @@ ATTEMPTS = 10
 ATTEMPT_WINDOW = 15 * MINUTE
 MIN_PASSWORD = 12
 
-CheckPassword = Callable[[str, str], bool]
-"""(password, hash) -> whether it is the one."""
-
 
 def bootstrap(session: Session, *, login: str, name: str, password_hash: str, now: Instant) -> bool:
     """Make the first account if there is none, and say whether it was made."""
@@ -38,33 +34,28 @@ def bootstrap(session: Session, *, login: str, name: str, password_hash: str, no
     return True
 
 
-def sign_in(
-    session: Session,
-    *,
-    login: str,
-    password: str,
-    check: CheckPassword,
-    decoy: str,
-    token: str,
-    address: str,
-    now: Instant,
-) -> PersonCaller | None:
-    """Sign somebody in under a new token, or return None after noting the failure (so that the caller commits it, then refuses).
+def password_hash(session: Session, *, login: str, now: Instant) -> str | None:
+    """Return what the password of this account must be held against; None if there is no such account.
 
-    `decoy` is a hash that no password has: an unknown name costs the same time as a wrong password.
+    It is checked outside any transaction, because a slow hash is the point of it and nobody should wait for it.
 
     Raises:
         TooManyAttempts: this account had ten failures within 15 minutes.
     """
-    recent = (
-        select(func.count())
-        .select_from(FailedSignIn)
-        .where(FailedSignIn.login == login[:64], FailedSignIn.at > now - ATTEMPT_WINDOW)
-    )
+    recent = select(func.count()).select_from(FailedSignIn)
+    recent = recent.where(FailedSignIn.login == login[:64], FailedSignIn.at > now - ATTEMPT_WINDOW)
     if (session.scalar(recent) or 0) >= ATTEMPTS:
         raise TooManyAttempts(login=login[:64], minutes=ATTEMPT_WINDOW // MINUTE)
     person = person_by_login(session, login)
-    right = check(password, decoy if person is None else person.password_hash)
+    return None if person is None else person.password_hash
+
+
+def sign_in(session: Session, *, login: str, right: bool, token: str, address: str, now: Instant) -> PersonCaller | None:
+    """Sign somebody in under a new token if the password was right, or return None after noting the failure.
+
+    The caller commits either, and refuses after: a refusal that rolled the note back would let guessing go on.
+    """
+    person = person_by_login(session, login)
     if person is None or person.disabled_at is not None or not right:
         session.add(FailedSignIn(login=login[:64], address=address, at=now))
         session.flush()

@@ -136,9 +136,7 @@ def _account(resources: Resources) -> None:
         now = resources.now()
         person.bootstrap(session, login="admin", name="管理员", password_hash="x", now=now)
         if person.by_token(session, token="cookie", now=now) is None:
-            person.sign_in(
-                session, login="admin", password="", check=lambda *_: True, decoy="", token="cookie", address="", now=now
-            )
+            person.sign_in(session, login="admin", right=True, token="cookie", address="", now=now)
 
 
 def _client(resources: Resources) -> httpx.AsyncClient:

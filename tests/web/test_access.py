@@ -107,7 +107,7 @@ def app(house):
         for table in (StationToken, Nonce, Station, SignIn):
             session.execute(delete(table))
         station.enrol(session, name="dock-1", public_key=signing.public_of(bytes(32)), by="operator", now=now)
-        person.sign_in(session, login="admin", password="p", check=lambda *_: True, decoy="", token="cookie", address="", now=now)
+        person.sign_in(session, login="admin", right=True, token="cookie", address="", now=now)
         station.give_nonce(session, name="dock-1", nonce="n", now=now)
         station.give_token(session, name="dock-1", nonce="n", signature=b"", verify=lambda *_: True, token="token", now=now)
     return house

@@ -38,7 +38,7 @@ def signed_in(server: RunningServer) -> httpx.Client:
     engine = open_sqlite(server.data_dir / "liuhen.db")
     with writing(engine) as session:
         person.sign_in(
-            session, login=server.account().name, password="", check=lambda *_: True, decoy="", token=token, address="test",
+            session, login=server.account().name, right=True, token=token, address="test",
             now=Instant(time.time_ns() // 1000),
         )  # fmt: skip
     engine.dispose()

@@ -54,17 +54,20 @@ def sign_in(
     resources = resources_of(request)
     token = secrets.token_urlsafe(32)
     refusal: LiuhenError | None = None
+    now = resources.now()
     try:
+        with resources.reading() as session:
+            known_hash = person.password_hash(session, login=login.strip(), now=now)
+        # An unknown name is held against a hash that no password has, so that it costs the same time.
+        right = signing.check_password(password, known_hash or _decoy())
         with resources.transaction() as session:
             known = person.sign_in(
                 session,
                 login=login.strip(),
-                password=password,
-                check=signing.check_password,
-                decoy=_decoy(),
+                right=right and known_hash is not None,
                 token=token,
                 address=request.client.host if request.client else "",
-                now=resources.now(),
+                now=now,
             )
         if known is None:
             refusal = WrongCredentials()
