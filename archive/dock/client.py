@@ -19,6 +19,7 @@ from urllib.parse import urljoin
 
 import httpx
 
+from archive.core.accession import AccessionNumber
 from archive.core.digest import Digest
 from archive.core.errors import DiskFull, Malformed, ServerRefused, Unavailable
 
@@ -178,7 +179,8 @@ class Server:
             accepted = None
             if told["state"] == "stored":
                 same = told.get("same_bytes_as")
-                accepted = Accepted(str(told["number"]), Digest(str(told["sha256"])), None if same is None else str(same))
+                number = AccessionNumber.parse(str(told["number"]))
+                accepted = Accepted(str(number), Digest(str(told["sha256"])), None if same is None else str(same))
             return Standing(str(told["state"]), accepted, None if told.get("refusal") is None else str(told["refusal"]))
         except (ValueError, KeyError, TypeError, Malformed) as why:
             raise ServerRefused(reason="no_standing", status=answer.status_code) from why
@@ -275,9 +277,9 @@ def _accepted(headers: httpx.Headers) -> Accepted | None:
     if number is None or digest is None:
         return None
     try:
-        return Accepted(number, Digest(digest), headers.get("Liuhen-Same-Bytes-As"))
+        return Accepted(str(AccessionNumber.parse(number)), Digest(digest), headers.get("Liuhen-Same-Bytes-As"))
     except Malformed as why:
-        raise ServerRefused(reason="bad_digest_in_answer") from why
+        raise ServerRefused(reason="bad_acknowledgement") from why
 
 
 def _require_yes(answer: httpx.Response) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from archive import failpoints
-from archive.core.errors import Malformed, Unavailable
+from archive.core.errors import Fault, Malformed, Refusal, Unavailable
 from archive.core.instant import Instant, iso
 from archive.dock import carrier, credential, patterns
 from archive.dock.board import Board, size_text
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from archive.dock.report import Report
+
+REFUSED, MISUSE, FAULT = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,21 @@ def _show_journal(path: Path, *, as_json: bool) -> None:
         number = f"{row.number or ''}{' (again)' if row.again else ''}"
         table.add_row(row.state.value, number, row.shown, size_text(row.size), row.sha256.short, row.trouble or "")
     Console(soft_wrap=True).print(table)
+
+
+def main() -> None:
+    """Run the dock by itself and end with its code, as `liuhen dock` does."""
+    try:
+        dock.main(prog_name="liuhen dock", standalone_mode=False)
+    except click.ClickException as why:
+        why.show()
+        sys.exit(MISUSE)
+    except Refusal as why:
+        click.echo(f"refused: {why}", err=True)
+        sys.exit(REFUSED)
+    except Fault as why:
+        click.echo(f"fault: {why}" + (" (try again)" if why.again else ""), err=True)
+        sys.exit(FAULT)
 
 
 def _now() -> Instant:

@@ -125,13 +125,14 @@ class Journal:
             Malformed: a newer version of this program wrote it, or it is no journal.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as why:
                 raise JournalBusy(journal=str(path)) from why
+            if not path.exists():
+                _make(path)
             with cls._opened(path) as journal:
                 yield journal
         finally:
@@ -155,9 +156,12 @@ class Journal:
     def _opened(cls, path: Path) -> Iterator[Self]:
         try:
             with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
-                _bring_up(connection)
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version != VERSION:
+                    raise Malformed(
+                        what="journal", reason="newer_version" if version > VERSION else "no_version", version=version
+                    )
                 yield cls(connection)
         except sqlite3.DatabaseError as why:
             if isinstance(why, sqlite3.OperationalError):
@@ -273,16 +277,26 @@ def _faults() -> Iterator[None]:
         raise Unavailable(what="journal", reason=str(why)) from why
 
 
-def _bring_up(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > VERSION:
-        raise Malformed(what="journal", reason="newer_version", version=version)
-    if version == 0:
+def _make(path: Path) -> None:
+    """Make an empty journal beside its place and put it there whole, so that nobody ever opens half of one."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with _faults(), closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN")
         for statement in filter(str.strip, _SCHEMA.split(";")):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _entry(row: tuple[object, ...]) -> Entry:
