@@ -63,6 +63,7 @@ class Bench:
     sniffed: Sniffed
     view: View
     argvs: list[list[str]] = field(default_factory=list)
+    tolerated: list[str] = field(default_factory=list)
 
     @property
     def jail(self) -> Jail:
@@ -72,7 +73,7 @@ class Bench:
     @property
     def origin(self) -> ffmpeg.Source:
         """The original as ffmpeg's argument lists name it."""
-        return ffmpeg.Source(self.view.source, self.sniffed.container)
+        return ffmpeg.Source(self.view.source, self.sniffed.container, tuple(self.tolerated))
 
     def inside(self, name: str) -> str:
         """Return what a tool calls a file in the scratch directory."""

@@ -247,7 +247,13 @@ def _check(bench: Bench, examined: Examined, name: str) -> None:
     """
     result = ffmpeg.Source(bench.inside(name), "mov")
     ran = bench.run(ffmpeg.probe(result), limits=bench.limits(), note="checking", span=(975, 985))
-    wrong = media_plan.objections(media.facts(_json(ran.output)), examined.facts, examined.plan, damaged=examined.damaged)
+    wrong = media_plan.objections(
+        media.facts(_json(ran.output)),
+        examined.facts,
+        examined.plan,
+        guessed=bench.sniffed.container in media_plan.GUESSED_DURATION,
+        damaged=examined.damaged,
+    )
     if wrong:
         raise RenditionRejected(tail="; ".join(wrong), reason="not_as_planned")
 

@@ -10,6 +10,7 @@ rendition's provenance. The bit-exact flags keep versions and dates out of the f
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,8 +43,8 @@ DEMUXERS: Final = {
 }
 """Our container names, and the demuxer each is opened with."""
 
-# ffmpeg's allow-list names decoders, and of four codecs its decoder goes by another name.
-_DECODER_NAMES = {"mp3": "mp3float", "mp2": "mp2float", "adpcm_g726": "g726", "adpcm_g726le": "g726le"}
+# ffmpeg's allow-list names decoders, and of some codecs the decoder goes by another name.
+_DECODER_NAMES = {"mp3": "mp3float", "amr_nb": "amrnb", "amr_wb": "amrwb", "adpcm_g726": "g726", "adpcm_g726le": "g726le"}
 DECODERS: Final = ",".join(sorted({_DECODER_NAMES.get(codec, codec) for codec in VIDEO_CODECS | AUDIO_CODECS}))
 _AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000})
 _MAX_SIDE = 3840
@@ -58,10 +59,15 @@ _ONE_JPEG: Final[Options] = {"frames:v": 1, "c:v": "mjpeg", "flags:v": "+bitexac
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One input as the jailed tool sees it: its path and the container it was sniffed to be."""
+    """One input as the jailed tool sees it: its path and the container it was sniffed to be.
+
+    `tolerated` are decoders off the allow-list that ffprobe may open, though not decode with: it refuses a whole file because of one
+    track otherwise, say of subtitles.
+    """
 
     path: str
     container: str
+    tolerated: tuple[str, ...] = ()
 
     def guards(self) -> dict[str, str]:
         """Return the options that must stand before this input, whatever the tool."""
@@ -92,12 +98,21 @@ def _argv(streams: Sequence[Any], target: str, options: Options, *, progress: bo
 
 def _ffprobe(origin: Source, *wanted: str) -> Argv:
     guards = [text for name, value in origin.guards().items() for text in (f"-{name}", value)]
+    if origin.tolerated:
+        # With a (here empty, so matching all) stream specifier the option reaches the decoders that ffprobe opens for show, and not
+        # the format's own list, which decides what analysing a file decodes with.
+        guards += ["-codec_whitelist:", ",".join([DECODERS, *origin.tolerated])]
     return ["ffprobe", "-hide_banner", "-loglevel", "error", *guards, *wanted, "-i", f"file:{origin.path}"]
 
 
 def probe(origin: Source) -> Argv:
     """List what is inside, as JSON for `archive.core.media.facts`."""
     return _ffprobe(origin, "-show_format", "-show_streams", "-of", "json")
+
+
+def refused_decoders(said: str) -> tuple[str, ...]:
+    """Return the decoders that a failed probe says were not on its list."""
+    return tuple(dict.fromkeys(re.findall(r"Codec \(([a-z0-9_]{1,32})\) not on whitelist", said)))
 
 
 def packets(origin: Source, track: int, *, seconds: int | None = None) -> Argv:

@@ -81,7 +81,21 @@ IMAGES: Final = frozenset({"jpeg", "png", "tiff", "gif", "webp"})
 
 VIDEO_CODECS: Final = frozenset({"h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", "h263", "vp8", "vp9", "dvvideo"})
 AUDIO_CODECS: Final = frozenset(
-    {"aac", "mp3", "mp2", "ac3", "amrnb", "amrwb", "flac", "vorbis", "opus", "alac", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt"}
+    {
+        "aac",
+        "mp3",
+        "mp2",
+        "ac3",
+        "amr_nb",
+        "amr_wb",
+        "flac",
+        "vorbis",
+        "opus",
+        "alac",
+        "adpcm_ms",
+        "adpcm_ima_wav",
+        "adpcm_ima_qt",
+    }
     | {
         "adpcm_g726",
         "adpcm_g726le",
@@ -278,13 +292,20 @@ def _telemetry(data: tuple[Data, ...]) -> tuple[Work, ...]:
     return (Work.TELEMETRY,) if telemetry_track(data) else ()
 
 
-def objections(made: Facts, source: Facts, wanted: Plan, *, damaged: bool = False) -> list[str]:
+GUESSED_DURATION: Final = frozenset({"mpegts", "mpegps", "mpegvideo", "h264", "flv", "mp3", "adts", "amr"})
+"""Containers without an index, whose duration a tool reckons from their size and first and last time stamps."""
+
+
+def objections(made: Facts, source: Facts, wanted: Plan, *, guessed: bool = False, damaged: bool = False) -> list[str]:
     """Return everything that keeps a finished rendition from being published; an empty list means it may be.
+
+    Its duration may be off by one frame or half a per cent; by a second and five per cent where the original's was guessed.
 
     Args:
         made: what the probe says of the rendition.
         source: what it said of the original.
         wanted: the plan that was carried out.
+        guessed: the original's container is one of `GUESSED_DURATION`.
         damaged: the original's own duration is not to be trusted; the rendition may be shorter than it claims, never longer.
     """
     found: list[str] = []
@@ -298,7 +319,7 @@ def objections(made: Facts, source: Facts, wanted: Plan, *, damaged: bool = Fals
         found.append("no_duration")
     elif expected := _expected_us(source, wanted):
         frame = next((track.frame_us for track in source.pictures if track.index == wanted.video), 40_000)
-        slack = max(frame, expected // 200)
+        slack = 1_000_000 + expected // 20 if guessed else max(frame, expected // 200)
         off = made.duration_us - expected
         if off > slack or (off < -slack and not damaged):
             found.append(f"duration_off_us:{off}")

@@ -134,7 +134,7 @@ def points(packets: Iterable[Packet], *, spacing_us: int = 500_000) -> list[Poin
     found: list[Point] = []
     for packet in packets:
         for stream in streams(packet.payload):
-            for point in _gps5(stream, packet) if "GPS5" in stream else _gps9(stream, packet):
+            for point in (*_gps5(stream, packet), *_gps9(stream, packet), *_gpri(stream, packet)):
                 if len(found) >= MAX_POINTS:
                     return found
                 if not found or point.at_us - found[-1].at_us >= spacing_us:
@@ -144,9 +144,11 @@ def points(packets: Iterable[Packet], *, spacing_us: int = 500_000) -> list[Poin
 
 def _gps5(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
     """GPS5: latitude, longitude, altitude (m), speed over ground, speed in three dimensions (m/s); each divided by SCAL."""
-    element, scale = stream["GPS5"], _numbers(stream.get("SCAL"))
+    element, scale = stream.get("GPS5"), _numbers(stream.get("SCAL"))
     fix = _numbers(stream.get("GPSF"))
-    if element.kind != ord("l") or element.size != 20 or len(scale) < 4 or 0 in scale[:4] or (fix and fix[0] < 2):  # noqa: PLR2004 - GPS5
+    if element is None or element.kind != ord("l") or element.size != 20:  # noqa: PLR2004  five numbers of four bytes
+        return
+    if len(scale) < 4 or 0 in scale[:4] or (fix and fix[0] < 2):  # noqa: PLR2004  2 and 3 are fixes in two and three dimensions
         return
     clock = _gps_clock(stream.get("GPSU"))
     for index in range(element.count):
@@ -164,10 +166,25 @@ def _gps9(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
         return
     for index in range(element.count):
         *raw, _dilution, fix = struct.unpack_from(">7iHH", element.value, index * 32)
-        if fix < 2:  # noqa: PLR2004  2 and 3 are fixes in two and three dimensions
+        if fix < 2:  # noqa: PLR2004
             continue
         clock = _since_2000(raw[5], scale[5], raw[6], scale[6])
         point = _point(packet.start_us + packet.duration_us * index // element.count, raw, scale, clock)
+        if point is not None:
+            yield point
+
+
+def _gpri(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
+    """GPRI, the Karma drone's raw receiver: time, latitude, longitude, altitude, two accuracies, speed, course, fix, satellites."""
+    element, scale = stream.get("GPRI"), _numbers(stream.get("SCAL"))
+    if element is None or element.size != 30 or len(scale) < 7 or 0 in scale[:7]:  # noqa: PLR2004
+        return
+    for index in range(element.count):
+        _time, *place, _eph, _epv, speed, _course, fix, _satellites = struct.unpack_from(">Qiii4HBB", element.value, index * 30)
+        if fix < 2:  # noqa: PLR2004
+            continue
+        at_us = packet.start_us + packet.duration_us * index // element.count
+        point = _point(at_us, (*place, speed), (*scale[1:4], scale[6]), None)
         if point is not None:
             yield point
 

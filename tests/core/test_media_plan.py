@@ -83,7 +83,7 @@ CASES = [
     ("PCM sound", MOV, [v(), a("pcm_s16le")], "audio-fix", "audio_codec", 0, 1, True),
     ("G.711 A-law sound", MOV, [v(), a("pcm_alaw")], "audio-fix", "audio_codec", 0, 1, True),
     ("G.711 mu-law sound", MP4, [v(), a("pcm_mulaw")], "audio-fix", "audio_codec", 0, 1, True),
-    ("AMR sound", MP4, [v(), a("amrnb")], "audio-fix", "audio_codec", 0, 1, True),
+    ("AMR sound", MP4, [v(), a("amr_nb")], "audio-fix", "audio_codec", 0, 1, True),
     ("ADPCM sound", MOV, [v(), a("adpcm_ima_wav")], "audio-fix", "audio_codec", 0, 1, True),
     ("AC-3 sound", MP4, [v(), a("ac3")], "audio-fix", "audio_codec", 0, 1, True),
     ("AAC Main sound", MP4, [v(), a(profile="Main")], "audio-fix", "audio_profile", 0, 1, True),
@@ -125,7 +125,7 @@ CASES = [
     ("WAV of PCM", WAV, [a("pcm_s16le")], "direct", "plays", None, 0, False),
     ("WAV of G.711", WAV, [a("pcm_alaw")], "audio-fix", "audio_codec", None, 0, True),
     ("WAV of ADPCM", WAV, [a("adpcm_ms")], "audio-fix", "audio_codec", None, 0, True),
-    ("AMR", AMR, [a("amrnb", sample_rate="8000", channels=1)], "audio-fix", "audio_codec", None, 0, True),
+    ("AMR", AMR, [a("amr_nb", sample_rate="8000", channels=1)], "audio-fix", "audio_codec", None, 0, True),
     ("Opus in Ogg", OGG, [a("opus")], "direct", "plays", None, 0, False),
     ("FLAC", FLAC, [a("flac")], "direct", "plays", None, 0, False),
     ("ALAC in M4A", M4A, [a("alac")], "audio-fix", "audio_codec", None, 0, True),
@@ -197,6 +197,13 @@ def test_a_rendition_that_is_as_planned_may_be_published():
 )
 def test_a_rendition_that_is_not_as_planned_is_held_back(made, why):
     assert why in objections(probed(made), probed([v(), a()]), REMUX)
+
+
+def test_of_a_guessed_duration_more_may_be_off():
+    short = probed([v(duration_ts=810_000), a(duration_ts=432_000)])
+    assert objections(short, probed([v(), a()]), REMUX, guessed=True) == []
+    much_shorter = probed([v(duration_ts=450_000), a(duration_ts=240_000)])
+    assert objections(much_shorter, probed([v(), a()]), REMUX, guessed=True) == ["duration_off_us:-5000000"]
 
 
 def test_of_a_damaged_original_a_rendition_may_be_shorter_but_not_longer():

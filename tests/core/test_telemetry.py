@@ -65,6 +65,15 @@ def test_gps9_carries_its_own_clock():
     assert point.clock == (10_957 + 9000) * 86_400 * MICRO + 43_200_500_000
 
 
+def test_the_drones_raw_receiver_is_read_too():
+    row = struct.pack(">Qiii4HBB", 145_911_705, 331_253_680, -1_173_310_641, 15_445, 25, 42, 130, 9_000, 3, 9)
+    scale = struct.pack(">10i", 1_000_000, 10_000_000, 10_000_000, 1000, 100, 100, 100, 100, 1, 1)
+    stream = nest(b"DEVC", nest(b"STRM", klv(b"SCAL", "l", 4, 10, scale), klv(b"GPRI", "?", 30, 2, row + row[:-2] + b"\0\0")))
+    (point,) = points([Packet(0, 1_000_000, stream)])
+    assert point.position == Position(33_125_368, -117_331_065, 15_445)
+    assert (point.speed_mm_s, point.clock) == (1_300, None)
+
+
 def test_a_place_off_the_earth_and_a_scale_of_zero_are_left_out():
     assert points([Packet(0, 1, gps5((1_000_000_000, 0, 0, 0, 0)))]) == []
     zero = gps5(BEIJING).replace(struct.pack(">i", 10_000_000), struct.pack(">i", 0))
