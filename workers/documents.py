@@ -53,7 +53,7 @@ def pages(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
 
     def write(session: Session) -> None:
         publish(session, bench.original, made, now=now)
-        technical.merge(session, item_id=job.item_id, facts={"document": document.as_json()})
+        technical.merge(session, sha256=bench.original, facts={"document": document.as_json()})
 
     return write
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
 from archive.core.custody import EventKind
+from archive.core.digest import Digest
 from archive.core.errors import NotFound
 from archive.core.instant import Instant
 from archive.records.items import Item
@@ -42,6 +44,9 @@ def record(
     item = session.get(Item, item_id)
     if item is None:
         raise NotFound(what="item", id=item_id)
+    # What later jobs found out about these bytes was found once, at their first accession, and is true of every other.
+    earlier = session.scalar(select(Item).where(Item.sha256 == item.sha256, Item.id < item.id).order_by(Item.id).limit(1))
+    technical = {**({} if earlier is None else earlier.technical), **technical}
     item.condition, item.findings, item.technical, item.duration_us = (
         condition,
         [dict(f) for f in findings],
@@ -62,14 +67,8 @@ def record(
     )
 
 
-def merge(session: Session, *, item_id: int, facts: Mapping[str, Any]) -> None:
-    """Add facts that a later job found (page count, loudness …) to an item's technical facts, replacing those of the same name.
-
-    Raises:
-        NotFound: there is no such item.
-    """
-    item = session.get(Item, item_id)
-    if item is None:
-        raise NotFound(what="item", id=item_id)
-    item.technical = {**item.technical, **facts}
+def merge(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> None:
+    """Add facts that a later job found out about bytes (page sizes, positions …) to every item of them, replacing those of the same name."""
+    for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
+        item.technical = {**item.technical, **facts}
     session.flush()

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
-from archive.actions import accession, custody, fixity, item, jobs, upload
+from archive.actions import accession, custody, fixity, item, jobs, technical, upload
 from archive.actions.fixity import Verdict
 from archive.adapters import signing
 from archive.core.access import Nobody, StationCaller
@@ -227,3 +227,19 @@ def test_counters_are_there_once(house):
     house.take_in(b"a")
     with house.reading() as session:
         assert session.scalars(select(Serial.last)).all() == [1]
+
+
+def test_what_is_found_out_about_bytes_is_known_of_every_item_of_them(house):
+    house.take_in(b"pdf")
+    house.take_in(b"pdf")
+    with house.writing() as session:
+        technical.record(session, item_id=1, condition="sound", findings=[], technical={"probe": 1}, now=NOW)
+        technical.record(session, item_id=2, condition="sound", findings=[], technical={"probe": 1}, now=NOW)
+        technical.merge(session, sha256=Digest.of(b"pdf"), facts={"document": {"pages": 2}})
+    third = house.take_in(b"pdf")
+    with house.writing() as session:
+        technical.record(session, item_id=3, condition="sound", findings=[], technical={"probe": 2}, now=NOW)
+    with house.reading() as session:
+        for number in ("131102-LX-2026-00000001", "131102-LX-2026-00000002", third.number):
+            assert item.find(session, number).technical["document"] == {"pages": 2}
+        assert item.find(session, third.number).technical["probe"] == 2
