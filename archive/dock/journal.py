@@ -154,19 +154,17 @@ class Journal:
     @classmethod
     @contextmanager
     def _opened(cls, path: Path) -> Iterator[Self]:
-        try:
-            with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)) as connection:
+        with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)) as connection:
+            try:
                 connection.execute("PRAGMA synchronous=FULL")
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version != VERSION:
-                    raise Malformed(
-                        what="journal", reason="newer_version" if version > VERSION else "no_version", version=version
-                    )
-                yield cls(connection)
-        except sqlite3.DatabaseError as why:
-            if isinstance(why, sqlite3.OperationalError):
+            except sqlite3.OperationalError as why:
                 raise Unavailable(what="journal", path=str(path), reason=str(why)) from why
-            raise Malformed(what="journal", path=str(path), reason=str(why)) from why
+            except sqlite3.DatabaseError as why:
+                raise Malformed(what="journal", path=str(path), reason=str(why)) from why
+            if version != VERSION:
+                raise Malformed(what="journal", reason="newer_version" if version > VERSION else "no_version", version=version)
+            yield cls(connection)
 
     def entry(self, archive: str, source: Source) -> Entry | None:
         """Return what is known of this very file, None if it was never seen as it is now."""
