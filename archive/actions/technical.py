@@ -68,7 +68,7 @@ def record(
 
 
 def merge(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> None:
-    """Add facts that a later job found out about bytes (page sizes, positions …) to every item of them, replacing those of the same name."""
+    """Add facts that a later job found out about bytes to every item of them, replacing those of the same name."""
     for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
         item.technical = {**item.technical, **facts}
     session.flush()
