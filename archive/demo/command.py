@@ -72,9 +72,8 @@ def _show(console: Console, folder: Path, port: int | None, *, keep: bool) -> in
     """Run the demonstration and stay up until a signal comes or the server ends."""
     from archive.demo import run  # noqa: PLC0415 - no other command should load what draws and encodes
 
-    run.prepare(folder, keep=keep)
+    made = run.prepare(folder, keep=keep)
     server = run.house(folder, port=run.usual_port(PORT) if port is None else port)
-    made = (folder / "volume").exists()
     with run.running(server, console):
         shown = None if made else run.show(folder, server, console)
         console.print(run.farewell(server, shown))

@@ -42,6 +42,7 @@ ZONE = ZoneInfo("Asia/Shanghai")
 STATION = "dock-1"
 CASE = {"number": "桃市监罚〔2026〕114 号", "title": "经营超过保质期食品案", "subject": "衡水某食品有限公司"}
 MARKER = ".liuhen-demo"
+FINISHED = "finished\n"
 JOBS_WITHIN_S = 600
 """Two transcodes and a dozen small jobs take a minute on two cores; a bare chroot on a loaded machine takes several."""
 
@@ -64,8 +65,8 @@ class Shown:
     credential: Path
 
 
-def prepare(folder: Path, *, keep: bool) -> None:
-    """Make an empty folder of ours, or accept the one that is there if it is to be kept.
+def prepare(folder: Path, *, keep: bool) -> bool:
+    """Make an empty folder of ours, and return whether an earlier demonstration that came to its end is kept in it instead.
 
     Raises:
         UsageError: It holds something else, which is neither used nor emptied.
@@ -73,10 +74,13 @@ def prepare(folder: Path, *, keep: bool) -> None:
     marker = folder / MARKER
     if folder.exists() and any(folder.iterdir()) and not marker.exists():
         raise click.UsageError(f"{folder} 不是演示目录，不会清空 is not a demonstration's folder and is left alone")
-    if marker.exists() and not keep:
+    if keep and marker.exists() and marker.read_text("utf-8") == FINISHED:
+        return True
+    if marker.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     marker.touch()
+    return False
 
 
 def usual_port(port: int) -> int:
@@ -123,6 +127,7 @@ def show(folder: Path, server: Server, console: Console) -> Shown:
         case_id = _bind(client, volume, numbers)
         console.print(f"[green]✓[/] 已立案并归入 Case opened, items bound: {CASE['number']}", highlight=False)
         _wait(client, console)
+    (folder / MARKER).write_text(FINISHED, "utf-8")
     return Shown(volume, numbers, case_id, credential)
 
 
