@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from archive.web.pages import shapes, words
 from archive.web.pages.words import N_
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from archive.actions.custody import EventView
     from archive.actions.item import ItemView
@@ -101,7 +102,7 @@ def _technical(item: ItemView, say: words.Say) -> Iterator[tuple[str, str]]:
     place = photo.get("location") or known.get("location")
     if place:
         yield say(N_("Place")), shapes.place(place["latitude"], place["longitude"])
-    reason = (known.get("plan") or {}).get("reason")
+    reason = str((known.get("plan") or {}).get("reason"))
     if item.kind.value in ("recording", "audio") and reason in words.PLAN and item.condition != "damaged":
         yield say(N_("Replay")), say(words.PLAN[reason])
 
@@ -178,6 +179,25 @@ def event(seen: EventView, say: words.Say) -> Event:
     elif seen.kind.value in ("binding", "unbinding"):
         said = f"{said} {facts.get('case', '')} · {say(words.STAGE[str(facts['stage'])])}"
     return Event(seen.at, said, actor(seen.actor, say), seen.hash)
+
+
+def events(seen: Sequence[EventView], say: words.Say) -> list[Event]:
+    """Return custody events as lines in the order given; renditions made in one go (the pages of a document) are one line."""
+    lines: list[Event] = []
+    for _key, run in groupby(
+        seen, key=lambda one: (one.kind.value, one.actor, one.at) if one.kind.value == "derivation" else one.seq
+    ):
+        members = list(run)
+        line = event(members[0], say)
+        if len(members) > 1:
+            names = say(N_(", ")).join(recipe(str(one.facts["recipe"]), say) for one in members[:_NAMED])
+            line = replace(line, said=say(N_("%(count)d renditions made: %(names)s")) % {"count": len(members), "names": names})
+            line = replace(line, said=f"{line.said}…") if len(members) > _NAMED else line
+        lines.append(line)
+    return lines
+
+
+_NAMED = 4
 
 
 def recipe(name: str, say: words.Say) -> str:

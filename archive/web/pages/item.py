@@ -155,7 +155,7 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             technical=facts.technical(item, say),
             clock_said=facts.clock(item, say),
             renditions=[one for one in rendition.of(session, item.sha256) if one.recipe in rendition.PLAYABLE],
-            events=[facts.event(one, say) for one in reversed(custody.of_item(session, item.id))],
+            events=facts.events(list(reversed(custody.of_item(session, item.id))), say),
             cases=case.cases(session, limit=200),
             stages=stages(say),
             entered=entered,
