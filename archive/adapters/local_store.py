@@ -34,6 +34,7 @@ from archive.ports import Put
 PIECE: Final = 1024 * 1024
 """Bytes that `read` yields at a time."""
 
+_READ_AHEAD: Final = 16 * PIECE
 _KEY: Final = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]*(/[0-9A-Za-z_-][0-9A-Za-z._-]*)*", re.ASCII)
 _DISCARDABLE: Final = ("derived/", "quarantine/")
 _NO_LINK: Final = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
@@ -188,9 +189,16 @@ class LocalStore:
     def _pieces(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         with _as_faults(key), self._path(key).open("rb", buffering=0) as file:
             file.seek(start)
-            left = stop - start
-            while left > 0 and (piece := file.read(min(PIECE, left))):
-                left -= len(piece)
+            at, ahead = start, start
+            while at < stop:
+                if ahead < stop and ahead - at < _READ_AHEAD // 2:
+                    # The disk fetches what comes next while this piece is being sent.
+                    window = min(_READ_AHEAD, stop - ahead)
+                    os.posix_fadvise(file.fileno(), ahead, window, os.POSIX_FADV_WILLNEED)
+                    ahead += window
+                if not (piece := file.read(min(PIECE, stop - at))):
+                    return
+                at += len(piece)
                 yield piece
 
     def _walk(self, directory: Path) -> Iterator[str]:
