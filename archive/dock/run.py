@@ -217,6 +217,9 @@ class Dock:
                 flawed.append(f"{entry.number}: {trouble}")
                 self._board.line(f"flawed     {entry.number}  {trouble}", style="bold red")
 
+        missing = len(self._means.journal.waiting(self._credential.archive))
+        if missing:
+            self._board.line(f"waiting    for {missing} receipts: the archive reads back what it stored")
         waiting = receipts.collect(
             journal=self._means.journal,
             server=self._means.server,

@@ -167,6 +167,18 @@ def test_what_the_station_keeps_is_a_receipt_it_can_check_alone(station, card):
     assert (receipt.sha256, receipt.size, str(receipt.number)) == (Digest.of(data), 5_000, row.number)
 
 
+def test_bytes_that_another_station_docked_are_taken_again_and_told_apart(server, reader, station, card, tmp_path):
+    data = fresh(3_000)
+    put(card, "a.bin", data)
+    assert station.dock(card, "--no-wait")[0] == 0
+    other = Station(server, server.enrol_station("dock-other"), tmp_path / "other-journal")
+    code, report, words = other.dock(card, "--no-wait")
+    assert code == 0, words
+    (row,) = station.files()
+    assert report["files"][0]["same_bytes_as"] == row.number
+    assert len(items(reader, data)) == 2
+
+
 def test_the_same_bytes_go_once_whatever_they_are_called(reader, station, card, tmp_path):
     data = fresh(400_000)
     for number in range(4):
