@@ -276,7 +276,9 @@ def _timeline(client: httpx.Client, shown: Shown) -> Iterator[str]:
         mark = by_number.get(shown.numbers[deposit.path])
         wanted = deposit.verified if deposit.verified is not None else deposit.started
         if deposit.letters == "WS":
-            wanted = shown.volume.paper_at if deposit.pages else None
+            wanted = shown.volume.paper_at
+        if not deposit.bound:
+            wanted = None
         if (mark is None) != (wanted is None):
             yield f"{deposit.path.name}: {'missing' if mark is None else 'not expected'}"
         if mark is None or wanted is None:

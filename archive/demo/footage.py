@@ -150,7 +150,7 @@ def film(take: Take, target: Path, *, props: Path, sound: Path, zone: ZoneInfo) 
     Raises:
         EncoderFailed: ffmpeg is missing or ended with an error.
     """
-    stills = [argument for name in STILLS for argument in ("-i", str(props / f"{name}.png"))]
+    stills = [argument for name in STILLS for argument in ("-framerate", str(RATE), "-i", str(props / f"{name}.png"))]
     script = target.with_suffix(".osd")
     script.write_text(_clock_line(take, zone=zone), "utf-8")
     muffled = "lowpass=2600,volume=0.7" if take.camera.angle.mirrored else "volume=1.0"

@@ -30,7 +30,7 @@ from archive.demo.server import Server, free_port
 from archive.demo.volume import OFFSETS, Volume, fabricate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import httpx
@@ -112,8 +112,8 @@ def running(server: Server, console: Console) -> Iterator[Server]:
         server.stop()
 
 
-def show(folder: Path, server: Server, console: Console) -> Shown:
-    """Fabricate, dock, open the case, bind, and wait for the work to end.
+def show(folder: Path, server: Server, console: Console, *, docked: Callable[[], None] = lambda: None) -> Shown:
+    """Fabricate, dock, open the case, bind, and wait for the work to end; `docked` is called between docking and binding.
 
     Raises:
         DockFailed: The dock did not end well.
@@ -122,6 +122,7 @@ def show(folder: Path, server: Server, console: Console) -> Shown:
     volume = _fabricated(folder / "volume", console)
     credential = server.enrol_station(STATION)
     _dock(server, credential, volume, console)
+    docked()
     with server.sign_in() as client:
         numbers = _numbers(client, volume)
         case_id = _bind(client, volume, numbers)
@@ -188,11 +189,11 @@ def every_item(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 def _bind(client: httpx.Client, volume: Volume, numbers: dict[Path, str]) -> int:
-    """Open the case and bind: the inspection's media to the investigation, the paper at the time that stands on it."""
+    """Open the case and bind: media to the investigation, the paper at the time that stands on it, the rest is left to do."""
     case_id: int = client.post("/api/v1/cases", json=CASE).raise_for_status().json()["id"]
     for deposit in volume.deposits:
-        if deposit.started is None and deposit.pages is None:
-            continue  # the maker's index is kept, but says nothing about the case
+        if not deposit.bound:
+            continue
         paper = deposit.letters == "WS"
         binding = {
             "item": numbers[deposit.path],

@@ -61,7 +61,8 @@ class Replay(StrEnum):
 class Deposit:
     """One file of the volume and what the archive must make of it.
 
-    `started` is on the recorder's own clock; `verified` is the corrected instant where the offset is known, else None.
+    `started` is on the recorder's own clock; `verified` is the corrected instant where the offset is known, else None. `bound` says
+    whether the demonstration binds it to the case: some work is left in the inbox.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Deposit:
     seconds: int | None = None
     pages: int | None = None
     damaged: bool = False
+    bound: bool = True
 
     @property
     def verified(self) -> Instant | None:
@@ -236,7 +238,7 @@ def _photo(plan: Plan, camera: footage.Camera, second: int, sequence: int, *, gp
     picture = picture.crop(box).resize((1920, 1080), Image.Resampling.LANCZOS)
     target = plan.path(camera, "PHOTO", second, sequence, "JPG")
     picture.save(target, "JPEG", quality=88, exif=_exif(camera, local(started, plan.zone).replace(tzinfo=None), gps=gps))
-    return Deposit(target, "ZP", Replay.PAGES, camera.recorder, camera.officer_number, started, pages=1)
+    return Deposit(target, "ZP", Replay.PAGES, camera.recorder, camera.officer_number, started, pages=1, bound=gps)
 
 
 def _exif(camera: footage.Camera, shown: object, *, gps: bool) -> Image.Exif:
@@ -277,7 +279,7 @@ def _sidecar(plan: Plan) -> Deposit:
     files = ((1, 0, 32), (2, 32, 32))
     entries = (struct.pack("<IHHQ", n, seconds, 0xA5A5, plan.clock(A, second)) for n, second, seconds in files)
     target.write_bytes(b"\xd5JX\x02\x00\x00\x10\x00" + b"".join(entries) + bytes(64))
-    return Deposit(target, "WS", Replay.NONE, A.recorder)
+    return Deposit(target, "WS", Replay.NONE, A.recorder, bound=False)
 
 
 def _touch(deposit: Deposit, began: Instant) -> None:

@@ -32,7 +32,10 @@ def plan(root: Path) -> volume.Plan:
 
 
 def probed(path: Path) -> dict[str, dict[str, str]]:
-    shown = ("-show_entries", "stream=codec_type,codec_name,width,height:format=duration:format_tags=creation_time")
+    shown = (
+        "-show_entries",
+        "stream=codec_type,codec_name,width,height,avg_frame_rate:format=duration:format_tags=creation_time",
+    )
     command = ["ffprobe", "-v", "error", *shown, "-of", "json", str(path)]
     told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     return {"format": told["format"], **{stream["codec_type"]: stream for stream in told["streams"]}}
@@ -63,6 +66,7 @@ def test_a_take_is_720p_with_sound_and_the_same_bytes_again(
     told = probed(both[0])
     assert told["video"]["codec_name"] == codec
     assert (told["video"]["width"], told["video"]["height"]) == FRAME
+    assert told["video"]["avg_frame_rate"] == f"{footage.RATE}/1"
     assert told["audio"]["codec_name"] == sound
     assert abs(float(told["format"]["duration"]) - 1) < 0.15
     if suffix == "mp4":

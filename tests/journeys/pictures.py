@@ -51,14 +51,17 @@ def take(page: Page, shown: run.Shown, folder: Path) -> None:
     page.wait_for_load_state("networkidle")
     page.screenshot(path=folder / "timeline.png")
 
-    page.goto("/inbox")
-    page.wait_for_load_state("networkidle")
-    page.screenshot(path=folder / "inbox.png")
-
     record = next(path for path in shown.numbers if path.suffix == ".pdf")
     page.goto(f"/items/{shown.numbers[record]}")
     page.wait_for_load_state("networkidle")
     page.screenshot(path=folder / "document.png")
+
+
+def inbox(page: Page, folder: Path) -> None:
+    """Take the inbox as it is when a recorder has just come in."""
+    page.goto("/inbox")
+    page.wait_for_timeout(1000)  # what it asks for by itself has come by then; it goes on asking, so that it is never idle
+    page.screenshot(path=folder / "inbox.png")
 
 
 def main() -> None:
@@ -71,8 +74,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="liuhen-pictures-"))
     try:
         with run.running(run.house(folder, port=None), console) as server:
-            shown = run.show(folder, server, console)
             with chromium() as browser, signed_in(browser, server) as page:
+                shown = run.show(folder, server, console, docked=lambda: inbox(page, target))
                 take(page, shown, target)
     finally:
         shutil.rmtree(folder)
