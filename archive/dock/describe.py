@@ -80,7 +80,7 @@ def parse_clock_offset(text: str) -> tuple[str, int]:
     device, equals, seconds = text.rpartition("=")
     sign = -1 if seconds.startswith("-") else 1
     whole, _, fraction = (seconds[1:] if seconds[:1] in {"+", "-"} else seconds).partition(".")
-    if not (device and equals and whole.isascii() and whole.isdigit() and len(whole) <= 10 and len(fraction) <= 6):  # noqa: PLR2004 - µs
+    if not (device and equals and whole.isascii() and whole.isdigit() and len(whole) <= 10 and len(fraction) <= 6):  # noqa: PLR2004 - digits
         raise Malformed(what="clock_offset", value=text[:80])
     if fraction and not (fraction.isascii() and fraction.isdigit()):
         raise Malformed(what="clock_offset", value=text[:80])

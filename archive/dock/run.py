@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from archive.core.errors import Fault, LiuhenError, Malformed, Mismatch, Refusal, ServerRefused, SourceChanged
+from archive.core.errors import Fault, LiuhenError, Malformed, Mismatch, Refusal, ServerRefused, SourceChanged, Unavailable
 from archive.core.manifest import signing_bytes
 from archive.dock import reading, receipts
 from archive.dock.board import size_text
@@ -68,13 +68,15 @@ class Dock:
 
     def run(self, scans: Sequence[Scan], *, wait_s: float | None) -> Report:
         """Dock every file of these scans and collect receipts for `wait_s` seconds, None for not at all."""
-        sources = [source for scan in scans for source in scan.files]
+        # a source named twice, or a folder beside its own parent, gives the same files again
+        found = {(source.carrier.identity, source.key): source for scan in scans for source in scan.files}
+        sources = list(found.values())
         folders = reading.Folder.all_of(sources)
         outcomes: list[Outcome] = []
         flawed: list[str] = []
         unverified = 0
         try:
-            self._means.server.sign_in()
+            self._sign_in()
             self._expect(sources)
             with self._board.shown(), ThreadPoolExecutor(self._plan.jobs, thread_name_prefix="dock") as pool:
                 outcomes = list(pool.map(lambda source: self._one(source, folders), sources))
@@ -98,6 +100,18 @@ class Dock:
             refused=isinstance(self._ended, ServerRefused),
             stopped=self._means.stop.asked,
         )
+
+    def _sign_in(self) -> None:
+        """Get a token before anything is hashed; a server that is just starting is waited for."""
+        patience = Patience(self._plan.patience_s, stop=self._means.stop, chance=self._plan.chance)
+        while True:
+            try:
+                self._means.server.sign_in()
+            except Unavailable as why:
+                self._board.line(f"waiting    for the archive: {why}", style="yellow")
+                patience.wait(why)
+            else:
+                return
 
     def _expect(self, sources: Sequence[Source]) -> None:
         """Tell the board how much there is to do."""

@@ -167,6 +167,15 @@ def test_what_the_station_keeps_is_a_receipt_it_can_check_alone(station, card):
     assert (receipt.sha256, receipt.size, str(receipt.number)) == (Digest.of(data), 5_000, row.number)
 
 
+def test_a_source_that_is_named_twice_is_docked_once(reader, station, card):
+    data = fresh(2_000)
+    put(card, "DCIM/a.bin", data)
+    code, report, words = station.dock(card, card, card / "DCIM", "--no-wait")
+    assert code == 0, words
+    assert report["sent"] == 1
+    assert len(items(reader, data)) == 1
+
+
 def test_bytes_that_another_station_docked_are_taken_again_and_told_apart(server, reader, station, card, tmp_path):
     data = fresh(3_000)
     put(card, "a.bin", data)
