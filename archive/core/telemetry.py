@@ -166,7 +166,7 @@ def _gps9(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
         return
     for index in range(element.count):
         *raw, _dilution, fix = struct.unpack_from(">7iHH", element.value, index * 32)
-        if fix < 2:  # noqa: PLR2004
+        if fix < 2:  # noqa: PLR2004 - 2 and 3 are fixes
             continue
         clock = _since_2000(raw[5], scale[5], raw[6], scale[6])
         point = _point(packet.start_us + packet.duration_us * index // element.count, raw, scale, clock)
@@ -177,11 +177,11 @@ def _gps9(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
 def _gpri(stream: dict[str, Element], packet: Packet) -> Iterator[Point]:
     """GPRI, the Karma drone's raw receiver: time, latitude, longitude, altitude, two accuracies, speed, course, fix, satellites."""
     element, scale = stream.get("GPRI"), _numbers(stream.get("SCAL"))
-    if element is None or element.size != 30 or len(scale) < 7 or 0 in scale[:7]:  # noqa: PLR2004
+    if element is None or element.size != 30 or len(scale) < 7 or 0 in scale[:7]:  # noqa: PLR2004 - GPRI
         return
     for index in range(element.count):
         _time, *place, _eph, _epv, speed, _course, fix, _satellites = struct.unpack_from(">Qiii4HBB", element.value, index * 30)
-        if fix < 2:  # noqa: PLR2004
+        if fix < 2:  # noqa: PLR2004 - 2 and 3 are fixes
             continue
         at_us = packet.start_us + packet.duration_us * index // element.count
         point = _point(at_us, (*place, speed), (*scale[1:4], scale[6]), None)

@@ -305,5 +305,5 @@ def _pages_open(client: httpx.Client, taken: list[Taken], shown: Shown) -> Itera
     addresses += [f"/items/{each.number}" for each in taken]
     for address in addresses:
         answer = client.get(address)
-        if answer.status_code != 200 or "</html>" not in answer.text:  # noqa: PLR2004 - OK
+        if answer.status_code != 200 or "</html>" not in answer.text:  # noqa: PLR2004 - HTTP's OK
             yield f"{address} answered {answer.status_code}"

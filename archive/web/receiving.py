@@ -18,10 +18,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from starlette.requests import ClientDisconnect
 
+from archive.adapters.spool import Appender
 from archive.core.errors import UploadBusy, UploadTakenOver
 
 BATCH: Final = 4 * 1024 * 1024
@@ -29,18 +30,6 @@ _BATCH_SECONDS: Final = 1.0  # a slow sender's bytes reach the spool after this 
 
 #: Of their own, so that writing never waits behind page rendering and the like.
 _WRITERS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="spool")
-
-
-class Sink(Protocol):
-    """Where batches go: a spool's appender. Its methods block and are called one at a time."""
-
-    def write(self, buffers: Sequence[bytes]) -> None:
-        """Append the buffers."""
-        ...
-
-    def flush(self) -> None:
-        """Begin to make them durable."""
-        ...
 
 
 class Ending(StrEnum):
@@ -137,7 +126,7 @@ class Holds:
                 del self._slots[upload_id]
 
 
-async def receive(body: AsyncIterator[bytes], sink: Sink, *, room: int, idle: float, hold: Hold) -> Ending:
+async def receive(body: AsyncIterator[bytes], sink: Appender, *, room: int, idle: float, hold: Hold) -> Ending:
     """Hand a body to the sink and say why it ended; all that was received in order is in the sink then.
 
     Args:
@@ -180,7 +169,7 @@ async def receive(body: AsyncIterator[bytes], sink: Sink, *, room: int, idle: fl
 class _Batches:
     """Chunks gathered into batches, at most one of which is being written."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Appender) -> None:
         self._sink = sink
         self._gathered: list[bytes] = []
         self._size = 0

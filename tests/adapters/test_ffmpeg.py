@@ -44,7 +44,7 @@ AVI = ffmpeg.Source("/in/original", "avi")
 
 
 def changed(track, **values):
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace  # noqa: PLC0415 - for this test alone
 
     return replace(track, **values)
 
