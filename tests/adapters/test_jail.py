@@ -57,7 +57,7 @@ def test_the_input_is_read_and_the_scratch_is_written(jail: Jail, source: Path, 
 
 
 def test_a_server_on_this_host_cannot_be_reached(jail: Jail, source: Path, scratch: Path):
-    import socket  # noqa: PLC0415 - this runs inside the jail
+    import socket  # noqa: PLC0415 - for this test alone
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
