@@ -73,10 +73,13 @@ def main() -> None:
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="liuhen-pictures-"))
     try:
-        with run.running(run.house(folder, port=None), console) as server:
-            with chromium() as browser, signed_in(browser, server) as page:
-                shown = run.show(folder, server, console, docked=lambda: inbox(page, target))
-                take(page, shown, target)
+        with (
+            run.running(run.house(folder, port=None), console) as server,
+            chromium() as browser,
+            signed_in(browser, server) as page,
+        ):
+            shown = run.show(folder, server, console, docked=lambda: inbox(page, target))
+            take(page, shown, target)
     finally:
         shutil.rmtree(folder)
 

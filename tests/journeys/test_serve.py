@@ -19,13 +19,14 @@ from tests.station import Station
 @pytest.fixture(scope="module")
 def long_film() -> Path:
     """Footage whose transcode takes some seconds, so that there is something to kill."""
-    picture = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25", "-t", "20"]
+    picture = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25", "-t", "10"]
     return made("long.avi", *picture, "-c:v", "mjpeg", "-q:v", "3", "-pix_fmt", "yuvj420p")
 
 
 def worker_of(server: RunningServer) -> int:
     """Return the worker child's process id."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    threads = Path(f"/proc/{server.process.pid}/task").iterdir()
+    children = [pid for thread in threads for pid in (thread / "children").read_text().split()]
     named = [int(pid) for pid in children if b"work" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
     assert len(named) <= 1
     return named[0] if named else 0
