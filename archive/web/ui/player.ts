@@ -21,7 +21,7 @@ const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8] as const;
 const SHUTTLE_TICK_MS = 125;
 
 export class Player extends HTMLElement {
-  static observedAttributes = ["data-storyboard-vtt", "data-waveform", "data-sources"];
+  static observedAttributes = ["data-storyboard", "data-storyboard-vtt", "data-waveform", "data-sources"];
 
   private media: HTMLVideoElement | HTMLAudioElement = document.createElement("video");
   private sources: readonly Source[] = [];
@@ -81,7 +81,7 @@ export class Player extends HTMLElement {
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (!this.built || before === after || after === null) return;
-    if (name === "data-storyboard-vtt") void this.loadBoard();
+    if (name.startsWith("data-storyboard")) void this.loadBoard();
     else if (name === "data-waveform") void this.loadWave();
     else this.readSources();
   }

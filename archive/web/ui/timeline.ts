@@ -54,7 +54,8 @@ export class TimelineView extends HTMLElement {
   private readonly unfolded = new Set<number>();
   private zoom = 1;
   private axis: Placed[] = [];
-  private chosen: string | undefined;
+  /** Where the keyboard stands; one entry at a time can be reached by Tab, the others by arrows. */
+  private current: string | undefined;
   private playing: { readonly id: string; readonly second: number } | undefined;
   private keys: HTMLDialogElement | undefined;
   private readonly names = h("div", { class: "lht-names", "aria-hidden": "true" });
@@ -79,6 +80,9 @@ export class TimelineView extends HTMLElement {
     this.append(tools, h("div", { class: "lht-body" }, this.names, this.scroller));
     this.addEventListener("keydown", (event) => this.press(event));
     this.scroller.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    this.scroller.addEventListener("focusin", (event) => {
+      this.current = (event.target as Element).closest("[data-id]")?.getAttribute("data-id") ?? this.current;
+    });
     document.addEventListener("lh-time", (event) => this.follow(event));
     new ResizeObserver(() => this.draw()).observe(this.scroller);
     this.draw();
@@ -248,9 +252,9 @@ export class TimelineView extends HTMLElement {
     const { zone } = this.data;
     const times = entry.end > entry.start ? `${wallClock(entry.start, zone)} – ${wallTime(entry.end, zone, true)} (${shortTime((entry.end - entry.start) / 1e6)})` : wallClock(entry.start, zone);
     const name = [entry.label, times, entry.unverified ? word("clock_unverified") : undefined].filter(Boolean).join("\n");
-    const classes = ["lht-entry", `lht-${lane.kind}`, entry.unverified ? "lht-unverified" : "", entry.id === this.chosen ? "lht-chosen" : ""].join(" ").trim();
+    const classes = ["lht-entry", `lht-${lane.kind}`, entry.unverified ? "lht-unverified" : "", entry.id === this.playing?.id ? "lht-chosen" : ""].join(" ").trim();
     const acts = entry.player !== null || entry.href !== null;
-    const group = s("g", { class: classes, "data-id": entry.id, role: acts ? "button" : "img", "aria-label": name.replaceAll("\n", ", "), tabindex: acts && entry.id === (this.chosen ?? this.firstActing()) ? 0 : -1 }, s("title", {}, name));
+    const group = s("g", { class: classes, "data-id": entry.id, role: acts ? "button" : "img", "aria-label": name.replaceAll("\n", ", "), tabindex: acts && entry.id === (this.current ?? this.firstActing()) ? 0 : -1 }, s("title", {}, name));
     if (acts) {
       group.addEventListener("click", (event) => {
         const x = event.clientX - this.scroller.getBoundingClientRect().left + this.scroller.scrollLeft;
@@ -266,7 +270,7 @@ export class TimelineView extends HTMLElement {
   }
 
   private open(entry: Entry, second: number): void {
-    this.chosen = entry.id;
+    this.current = entry.id;
     this.playing = { id: entry.id, second };
     this.draw();
     const target = document.getElementById(this.dataset["panel"] ?? "");
@@ -324,7 +328,7 @@ export class TimelineView extends HTMLElement {
 
   private focusEntry(entry: Entry | undefined): void {
     if (!entry) return;
-    this.chosen = entry.id;
+    this.current = entry.id;
     this.draw();
     const group = this.scroller.querySelector<SVGGElement>(`[data-id="${CSS.escape(entry.id)}"]`);
     group?.focus({ preventScroll: true });
@@ -335,16 +339,16 @@ export class TimelineView extends HTMLElement {
   /** The neighbour in time, across lanes. */
   private walk(direction: -1 | 1): void {
     const acting = this.entries.filter((entry) => entry.player !== null || entry.href !== null).toSorted((a, b) => a.start - b.start);
-    const at = acting.findIndex((entry) => entry.id === this.chosen);
+    const at = acting.findIndex((entry) => entry.id === this.current);
     this.focusEntry(acting[Math.min(acting.length - 1, Math.max(0, at < 0 ? 0 : at + direction))]);
   }
 
   /** The entry of the neighbouring lane nearest in time. */
   private climb(direction: -1 | 1): void {
     const lanes = this.data.lanes.filter((lane) => lane.entries.some((entry) => entry.player !== null || entry.href !== null));
-    const at = lanes.findIndex((lane) => lane.entries.some((entry) => entry.id === this.chosen));
+    const at = lanes.findIndex((lane) => lane.entries.some((entry) => entry.id === this.current));
     const lane = lanes[Math.min(lanes.length - 1, Math.max(0, at + direction))];
-    const now = this.entries.find((entry) => entry.id === this.chosen)?.start ?? 0;
+    const now = this.entries.find((entry) => entry.id === this.current)?.start ?? 0;
     this.focusEntry(lane?.entries.toSorted((a, b) => Math.abs(a.start - now) - Math.abs(b.start - now))[0]);
   }
 
