@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.core import manifest as manifests
+from archive.core import tus
 from archive.core.access import Caller, Nobody, PersonCaller, StationCaller
 from archive.core.digest import Digest
 from archive.core.errors import Malformed, ManifestMissing, ManifestWrong, NotFound, SignInRequired, UploadGone
@@ -41,6 +42,7 @@ class UploadView:
     sha256: str | None
     same_bytes_as: str | None
     refusal: str | None
+    sent_metadata: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,15 @@ def create(
     if isinstance(caller, Nobody):
         raise SignInRequired(act="upload.create")
     declared = _declared(metadata)
-    row = Upload(id=upload_id, state="receiving", length=length, name=_name(metadata), created_at=now, expires_at=expires_at)
+    row = Upload(
+        id=upload_id,
+        state="receiving",
+        length=length,
+        name=_name(metadata),
+        sent_metadata=tus.format_metadata(metadata),
+        created_at=now,
+        expires_at=expires_at,
+    )
     if isinstance(caller, StationCaller):
         encoded, signature = metadata.get("manifest"), metadata.get("signature")
         if encoded is None or signature is None:
@@ -253,4 +263,5 @@ def _view(session: Session, row: Upload) -> UploadView:
         sha256=None if item is None else item.sha256,
         same_bytes_as=None if same is None else same.number,
         refusal=row.refusal,
+        sent_metadata=row.sent_metadata,
     )

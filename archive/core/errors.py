@@ -126,7 +126,7 @@ class UploadTooLarge(Refusal):
 
 
 class PastLength(Refusal):
-    """The body goes past the length that was declared at creation; what lay within it is kept."""
+    """The body goes past the length that was declared at creation; what came before is kept."""
 
     code = "past_length"
 

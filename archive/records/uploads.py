@@ -11,6 +11,7 @@ from archive.records.base import Base, MaybeWhen, Size, When
 class Upload(Base):
     """One upload. How many bytes have come is the spool's to say; this row says what they are meant to be and what became of them.
 
+    `sent_metadata` is the sender's Upload-Metadata, which tus gives back on asking.
     `floor` is set while bytes whose checksum is not yet known to hold are being written past it.
     """
 
@@ -27,6 +28,7 @@ class Upload(Base):
     length: Mapped[Size]
     floor: Mapped[MaybeWhen]
     name: Mapped[str]
+    sent_metadata: Mapped[str]
     declared_sha256: Mapped[str | None] = mapped_column(String(64))
     station_id: Mapped[int | None] = mapped_column(ForeignKey("stations.id"))
     person_id: Mapped[int | None] = mapped_column(ForeignKey("people.id"))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from archive.core.digest import Digest, original_key, quarantine_key
+from archive.core.tus import parse_metadata
 from tests.server import RunningServer
 from tests.station import Station
 from tests.web.tus import BODY, PATH, TUS, Tus, checksum, metadata, signed_in
@@ -88,7 +89,8 @@ def test_nobody_uploads(server):
 
 
 def test_a_new_upload_is_somewhere_relative_and_expires(tus):
-    answer = tus.create(10, Upload_Metadata=metadata(empty=b"", filename="录像.mp4"))
+    sent = metadata(empty=b"", filename="录像.mp4")
+    answer = tus.create(10, Upload_Metadata=sent)
     assert answer.status_code == 201
     assert answer.headers["Location"].startswith(f"{PATH}/")
     assert answer.headers["Upload-Expires"].endswith(" GMT")
@@ -97,6 +99,7 @@ def test_a_new_upload_is_somewhere_relative_and_expires(tus):
     assert head.headers["Upload-Offset"] == "0"
     assert head.headers["Upload-Length"] == "10"
     assert head.headers["Cache-Control"] == "no-store"
+    assert parse_metadata(head.headers["Upload-Metadata"]) == parse_metadata(sent)
     assert head.headers["Upload-Expires"] == answer.headers["Upload-Expires"]
 
 

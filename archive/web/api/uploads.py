@@ -146,6 +146,8 @@ async def head(request: Request, upload_id: str, caller: Sender) -> Response:
     view = await run_sync(_own, resources, upload_id, caller)
     _require_alive(view, now=resources.now())
     headers = {"Cache-Control": "no-store", "Upload-Length": str(view.length)}
+    if view.sent_metadata:
+        headers["Upload-Metadata"] = view.sent_metadata
     return Response(status_code=200, headers=headers | _progress(view, _shown(resources, view)))
 
 

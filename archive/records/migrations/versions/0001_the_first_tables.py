@@ -279,6 +279,7 @@ def upgrade() -> None:
         sa.Column("length", sa.BigInteger(), nullable=False),
         sa.Column("floor", sa.BigInteger(), nullable=True),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("sent_metadata", sa.String(), nullable=False),
         sa.Column("declared_sha256", sa.String(length=64), nullable=True),
         sa.Column("station_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("person_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
