@@ -56,6 +56,17 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def reread(self, key: str) -> Iterator[bytes]:
+        """Yield all bytes as the medium has them, past what this host still holds in memory of them where it allows that.
+
+        For fixity checks: bytes that were just written would otherwise be compared with themselves.
+
+        Raises:
+            ObjectMissing: nothing is stored under this key.
+            Unavailable: the bytes cannot be read.
+        """
+        ...
+
     def local(self, key: str) -> AbstractContextManager[Path]:
         """Give a path on this host at which the bytes can be read, for as long as the context lasts.
 

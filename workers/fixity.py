@@ -47,7 +47,7 @@ def _compare(resources: Resources, key: str, digest: Digest, size: int, report: 
     try:
         if resources.store.size(key) != size:
             return Verdict.ALTERED, []
-        for piece in resources.store.read(key, 0, size):
+        for piece in resources.store.reread(key):
             whole.update(piece)
             view = memoryview(piece)
             while view:

@@ -72,7 +72,7 @@ def _bytes(store: ObjectStore, key: str, digest: Digest, size: int, *, deep: boo
             yield Finding("size_differs", key, f"{size} bytes recorded, {actual} stored")
         elif deep:
             whole = hashlib.sha256()
-            for piece in store.read(key, 0, size):
+            for piece in store.reread(key):
                 whole.update(piece)
             if whole.hexdigest() != digest.hex:
                 yield Finding("bytes_altered", key, f"{digest.hex} recorded, {whole.hexdigest()} read")

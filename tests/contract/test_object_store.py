@@ -132,8 +132,15 @@ def test_what_is_not_there_is_said_to_be_missing_before_the_first_byte(store):
         store.size(KEY)
     with pytest.raises(ObjectMissing):
         store.read(KEY, 0, 1)
+    with pytest.raises(ObjectMissing):
+        store.reread(KEY)
     with pytest.raises(ObjectMissing), store.local(KEY):
         pass
+
+
+def test_bytes_that_are_read_again_are_all_of_those_put(store, source):
+    store.put(KEY, source, DIGEST)
+    assert b"".join(store.reread(KEY)) == GOOD
 
 
 def test_a_local_path_has_the_bytes(store, source):
