@@ -93,3 +93,14 @@ export function sized(canvas: HTMLCanvasElement): { context: CanvasRenderingCont
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   return { context, width, height };
 }
+
+/** Shows which stretches of a length are meant (buffered, played) as one child element each. */
+export function drawRanges(holder: HTMLElement, ranges: TimeRanges, duration: number): void {
+  while (holder.children.length > ranges.length) holder.lastElementChild?.remove();
+  while (holder.children.length < ranges.length) holder.append(h("i"));
+  const whole = duration || 1;
+  for (const [index, piece] of [...holder.children].entries()) {
+    (piece as HTMLElement).style.left = `${(ranges.start(index) / whole) * 100}%`;
+    (piece as HTMLElement).style.width = `${((ranges.end(index) - ranges.start(index)) / whole) * 100}%`;
+  }
+}

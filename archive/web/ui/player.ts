@@ -6,7 +6,7 @@
 // data-at (seconds to begin at), data-download.
 
 import { mediaTime, shortTime, wallClock } from "./clock";
-import { h, icon, iconButton, keysDialog, typing } from "./dom";
+import { drawRanges, h, icon, iconButton, keysDialog, typing } from "./dom";
 import { stepFrame } from "./frames";
 import { drawStrip, drawTile, type Tile, tileAt, tiles } from "./storyboard";
 import { drawWave, type Peaks, readPeaks, type Silence, silences } from "./waveform";
@@ -159,7 +159,7 @@ export class Player extends HTMLElement {
     const media = this.media;
     const on = { signal: this.leave.signal };
     for (const name of ["timeupdate", "seeked", "durationchange", "play", "pause", "ratechange"]) media.addEventListener(name, () => this.show(), on);
-    media.addEventListener("progress", () => this.showBuffered(), on);
+    media.addEventListener("progress", () => drawRanges(this.buffered, media.buffered, this.duration), on);
     media.addEventListener("error", () => this.fallBack(), on);
     media.addEventListener("loadedmetadata", () => this.begin(), on);
     media.addEventListener("click", () => this.toggle(), on);
@@ -401,22 +401,8 @@ export class Player extends HTMLElement {
       this.playButton.setAttribute("aria-label", label);
       this.playButton.title = `${label} ( ${word("space_key")} )`;
     }
-    this.showRanges(this.seen, this.media.played);
+    drawRanges(this.seen, this.media.played, this.duration);
     if (this.dataset["number"]) this.dispatchEvent(new CustomEvent("lh-time", { bubbles: true, detail: { id: this.dataset["number"], second: shown } }));
-  }
-
-  private showBuffered(): void {
-    this.showRanges(this.buffered, this.media.buffered);
-  }
-
-  private showRanges(holder: HTMLElement, ranges: TimeRanges): void {
-    while (holder.children.length > ranges.length) holder.lastElementChild?.remove();
-    while (holder.children.length < ranges.length) holder.append(h("i"));
-    const duration = this.duration || 1;
-    for (const [index, piece] of [...holder.children].entries()) {
-      (piece as HTMLElement).style.left = `${(ranges.start(index) / duration) * 100}%`;
-      (piece as HTMLElement).style.width = `${((ranges.end(index) - ranges.start(index)) / duration) * 100}%`;
-    }
   }
 
   private draw(): void {
