@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Self
 from archive.core.digest import Digest
 from archive.core.errors import JournalBusy, Malformed, Unavailable
 from archive.core.instant import Instant
+from archive.core.manifest import portable_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +99,8 @@ class Entry:
 
     @property
     def shown(self) -> str:
-        """The path for people."""
-        return self.path.decode("utf-8", "replace")
+        """The path for people, as the manifest has it."""
+        return portable_name(os.fsdecode(self.path).split("/"))
 
 
 _COLUMNS = (

@@ -13,6 +13,8 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from archive.core.manifest import portable_name
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,8 +40,8 @@ class Source:
 
     @property
     def shown(self) -> str:
-        """The path for people: bytes that are no text become question marks."""
-        return os.fsencode("/".join(self.parts)).decode("utf-8", "replace")
+        """The path for people, as the manifest has it: nothing in it can move a cursor or hide."""
+        return portable_name(self.parts)
 
     def as_now(self) -> Source:
         """Return the same file as it is at this moment.
@@ -131,4 +133,4 @@ def _device(path: Path) -> int | None:
 
 
 def _shown(path: Path) -> str:
-    return os.fsencode(path).decode("utf-8", "replace")
+    return "/" + portable_name(path.parts[1:])

@@ -38,6 +38,15 @@ def test_a_token_that_has_run_out_is_renewed(serve_liar, dock_to, request_line):
     assert len([path for _, path, _, _ in liar.heard if path.endswith("/tokens")]) == 2
 
 
+def test_a_station_revoked_while_it_sends_stops_at_once(serve_liar, dock_to):
+    refused = (403, JSON, b'{"code": "station_revoked"}')
+    tokens = [(201, JSON, b'{"token": "SECRET"}'), *[refused] * 9]
+    liar = serve_liar(Liar({APPEND: (401, {}, b""), ("POST", "/api/v1/stations/tokens"): tokens}))
+    code, row = dock_to(liar, "--patience", "30")
+    assert (code, row.state, row.number) == (1, State.SIGNED, None)
+    assert len(tokens) == 8
+
+
 def test_only_the_missing_bytes_are_sent_again(serve_liar, dock_to):
     liar = Liar({APPEND: [(503, {}, b"")], HEAD: [(200, {"Upload-Offset": "6000"}, b"")]})
     code, row = dock_to(serve_liar(liar), "--patience", "30")
