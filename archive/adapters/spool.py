@@ -217,7 +217,7 @@ class Appender:
         return b"" if self._checked is None else self._checked.digest()
 
     def write(self, buffers: Sequence[bytes]) -> None:
-        """Append the buffers and hash them.
+        """Append the buffers and hash them, and now and then begin their way to the disk.
 
         Raises:
             DiskFull: There is no room; `position` says how much of them was written, and that is kept and hashed.
@@ -227,14 +227,10 @@ class Appender:
             self._hasher, _ = self._spool.running(self._upload_id, self._fd, self.start)
         for at in range(0, len(buffers), _MAX_BUFFERS):
             self._write(buffers[at : at + _MAX_BUFFERS])
+        if self.position - self._flushed >= FLUSH_EVERY:
+            _begin_writeback(self._fd, self._flushed, self.position - self._flushed)
+            self._flushed = self.position
         failpoint("upload.written")
-
-    def flush(self) -> None:
-        """Begin writing to the disk what was not yet begun, without waiting for it."""
-        begun = self.position
-        if begun - self._flushed >= FLUSH_EVERY:
-            _begin_writeback(self._fd, self._flushed, begun - self._flushed)
-            self._flushed = begun
 
     def finish(self) -> None:
         """Make what was written durable and keep its running digest for the next request."""

@@ -101,7 +101,7 @@ async def append(request: Request, view: UploadView, hold: Hold, *, start: int, 
         try:
             ending = await receive(
                 request.stream(),
-                appender,
+                appender.write,
                 room=view.length - start,
                 idle=resources.settings.idle_body_seconds,
                 hold=hold,
@@ -130,7 +130,9 @@ async def check_last_byte_again(request: Request, view: UploadView, hold: Hold, 
     The file is not written to: a store may hold it already.
     """
     again = _Memory(body.checksum)
-    ending = await receive(request.stream(), again, room=1, idle=resources_of(request).settings.idle_body_seconds, hold=hold)
+    ending = await receive(
+        request.stream(), again.write, room=1, idle=resources_of(request).settings.idle_body_seconds, hold=hold
+    )
     request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
     if (refusal := _refusal(ending, view.id)) is not None:
         raise refusal
@@ -141,7 +143,7 @@ async def check_last_byte_again(request: Request, view: UploadView, hold: Hold, 
 
 
 class _Memory:
-    """A sink for a body of one byte."""
+    """What came of a body of one byte."""
 
     def __init__(self, checksum: tus.Checksum | None) -> None:
         self.content = bytearray()
@@ -151,9 +153,6 @@ class _Memory:
         """Keep the bytes."""
         for buffer in buffers:
             self.content += buffer
-
-    def flush(self) -> None:
-        """Do nothing."""
 
     def checked(self) -> bytes:
         """Return the digest that the checksum asks for."""

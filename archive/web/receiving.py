@@ -23,7 +23,6 @@ from typing import Final
 
 from starlette.requests import ClientDisconnect
 
-from archive.adapters.spool import Appender
 from archive.core.errors import UploadBusy, UploadTakenOver
 
 BATCH: Final = 4 * 1024 * 1024
@@ -34,6 +33,10 @@ _M_MMAP_THRESHOLD: Final = -3
 
 #: Of their own, so that writing never waits behind page rendering and the like.
 _WRITERS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="spool")
+
+
+Write = Callable[[list[bytes]], None]
+"""Appends buffers to an upload, as a spool's appender does; it blocks, and is called once at a time."""
 
 
 class Ending(StrEnum):
@@ -131,21 +134,21 @@ class Holds:
                 del self._slots[upload_id]
 
 
-async def receive(body: AsyncIterator[bytes], sink: Appender, *, room: int, idle: float, hold: Hold) -> Ending:
-    """Hand a body to the sink and say why it ended; all that was received in order is in the sink then.
+async def receive(body: AsyncIterator[bytes], write: Write, *, room: int, idle: float, hold: Hold) -> Ending:
+    """Hand a body over and say why it ended; all that was received in order is written then.
 
     Args:
         body: The request's stream.
-        sink: Where the bytes go.
+        write: Where the bytes go.
         room: The most bytes the body may have. A chunk that passes it is dropped whole, and ends the body.
         idle: Seconds of silence after which the body is given up.
         hold: The right to write.
 
     Raises:
-        DiskFull: There is no room on the disk; what was written before is in the sink.
+        DiskFull: There is no room on the disk; what was written before is kept.
         Unavailable: The disk failed.
     """
-    batches = _Batches(sink)
+    batches = _Batches(write)
     ending = Ending.COMPLETE
     try:
         try:
@@ -186,8 +189,8 @@ def _keep_freed_buffers() -> None:
 class _Batches:
     """Chunks gathered into batches, at most one of which is being written."""
 
-    def __init__(self, sink: Appender) -> None:
-        self._sink = sink
+    def __init__(self, write: Write) -> None:
+        self._write = write
         self._gathered: list[bytes] = []
         self._size = 0
         self._since = 0.0
@@ -222,7 +225,3 @@ class _Batches:
         """Wait, without the loop, for a batch still being written when the request is torn down: its file is about to be closed."""
         if self._writing is not None and not self._writing.cancel():
             self._writing.exception()
-
-    def _write(self, batch: list[bytes]) -> None:
-        self._sink.write(batch)
-        self._sink.flush()

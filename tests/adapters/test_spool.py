@@ -197,7 +197,6 @@ def test_memory_does_not_grow_with_the_file(spool):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(40):
             appender.write(batch)
-            appender.flush()
         appender.finish()
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 16 * 1024
 

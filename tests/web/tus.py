@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from archive.actions import person
+from archive.core.digest import Digest, original_key
 from archive.core.instant import Instant
 from archive.records import cases as _cases  # noqa: F401  # a table that others refer to
 from archive.records.session import open_sqlite, writing
@@ -53,6 +54,22 @@ def metadata(**values: str | bytes) -> str:
 
 def checksum(data: bytes, algorithm: str = "sha256") -> str:
     return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
+
+
+def refused(answer: httpx.Response, status: int, code: str) -> None:
+    """Hold an answer to be a refusal of this code, told as every refusal is."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["Tus-Resumable"] == "1.0.0"
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == code
+
+
+def id_of(where: str) -> str:
+    return where.rpartition("/")[2]
+
+
+def stored(server: RunningServer, data: bytes) -> bool:
+    return (server.data_dir / "store" / original_key(Digest.of(data))).read_bytes() == data
 
 
 @dataclass
