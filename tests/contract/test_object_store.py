@@ -143,6 +143,13 @@ def test_bytes_that_are_read_again_are_all_of_those_put(store, source):
     assert b"".join(store.reread(KEY)) == GOOD
 
 
+def test_all_bytes_can_be_read_again_past_what_memory_holds(store, source):
+    store.put(KEY, source, DIGEST)
+    assert b"".join(store.reread(KEY)) == GOOD
+    with pytest.raises(ObjectMissing):
+        store.reread(quarantine_key("c" * 32))
+
+
 def test_a_local_path_has_the_bytes(store, source):
     store.put(KEY, source, DIGEST)
     with store.local(KEY) as path:
