@@ -8,7 +8,7 @@
 # where pip and npm are told to look. bare/base is kept from run to run; bare/root is made anew. Mounts and processes live in namespaces of
 # their own, so that nothing is left behind however this ends.
 #
-# Not proven here: the jail's namespaces. Inside a chroot none can be made for it; the demonstration says that it fell back.
+# Not proven here: the media jail's mount namespace. Inside a chroot none can be made; the jail falls back, and /healthz says to what.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
