@@ -37,6 +37,8 @@ RECIPES: dict[str, list[str]] = {
     "silent.mp4": ["-f", "lavfi", "-i", PICTURE, "-t", "2", *H264],
     "pcm.mov": [*BOTH, *H264, "-c:a", "pcm_alaw", "-ar", "8000", "-ac", "1"],
     "h264.avi": [*BOTH, *H264, "-bf", "0", "-c:a", "pcm_s16le"],
+    "bframes.avi": [*BOTH, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "3", "-c:a", "libmp3lame"],
+    "bare.h264": ["-f", "lavfi", "-i", PICTURE, "-t", "2", *H264, "-f", "h264"],
     "h264.ts": [*BOTH, *H264, *AAC],
     "h264.mkv": [*BOTH, *H264, *AAC],
     "mjpeg.avi": [*BOTH, "-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-c:a", "pcm_s16le"],

@@ -192,6 +192,9 @@ def _promise(session: Session, job: ClaimedJob, plan: media_plan.Plan, *, now: I
 def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Make the copy that plays. Where copying the tracks does not work out, promise a transcode instead.
 
+    What copying could not do right, though the tool was content, is mostly a file that states its own length or times wrongly. The
+    transcode then made in its stead may be shorter than the file claims; its provenance says by how much.
+
     Raises:
         RenditionRejected: what was made is not what was planned.
         ToolFailed: the encoder failed.
@@ -204,8 +207,9 @@ def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         copying = action in (Action.AUDIO_FIX, Action.REMUX)
         if wanted not in (action.value, Action.TRANSCODE.value if copying and examined.video else action.value):
             raise RenditionRejected(recipe=wanted[:40], planned=action.value)
+        instead_of = job.payload.get("instead_of")
         try:
-            made = _made(bench, examined, wanted)
+            made = _made(bench, examined, wanted, doubtful=examined.damaged or instead_of is not None)
         except (RenditionRejected, ToolFailed) as failed:
             exited = isinstance(failed, RenditionRejected) or _said_no(failed)
             if wanted == Action.TRANSCODE.value or not exited or examined.video is None:
@@ -217,7 +221,7 @@ def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     return lambda session: publish(session, bench.original, [made], now=now)
 
 
-def _made(bench: Bench, examined: Examined, recipe: str) -> Made:
+def _made(bench: Bench, examined: Examined, recipe: str, *, doubtful: bool) -> Made:
     duration = examined.facts.duration_us
     video, audio = examined.video, examined.audio
     name = f"{recipe}.mp4" if video is not None else f"{recipe}.m4a"
@@ -227,35 +231,46 @@ def _made(bench: Bench, examined: Examined, recipe: str) -> Made:
         assert video is not None
         threads = bench.resources.settings.transcode_threads
         argv = ffmpeg.transcode(
-            bench.origin, target, video=video, audio=audio, encode_audio=encode, threads=threads, damaged=examined.damaged
+            bench.origin, target, video=video, audio=audio, encode_audio=encode, threads=threads, damaged=doubtful
         )
     else:
-        argv = ffmpeg.copy(bench.origin, target, video=video, audio=audio, encode_audio=encode, damaged=examined.damaged)
+        argv = ffmpeg.copy(bench.origin, target, video=video, audio=audio, encode_audio=encode, damaged=doubtful)
     bench.argvs.clear()
     bench.run(argv, limits=bench.limits(duration_us=duration), note=recipe, duration_us=duration, span=(0, 970))
-    _check(bench, examined, name)
+    length = _check(bench, examined, name, doubtful=doubtful)
     media_type = "video/mp4" if video is not None else "audio/mp4"
     tool = tool_version(bench.jail, "ffmpeg")
-    return bench.keep(name, recipe=recipe, version=VERSION, media_type=media_type, tool=tool, argvs=bench.argvs[:1])
+    return bench.keep(
+        name,
+        recipe=recipe,
+        version=VERSION,
+        media_type=media_type,
+        tool=tool,
+        argvs=bench.argvs[:1],
+        claimed_us=duration,
+        made_us=length,
+    )
 
 
-def _check(bench: Bench, examined: Examined, name: str) -> None:
-    """Probe what was made and hold it against the plan.
+def _check(bench: Bench, examined: Examined, name: str, *, doubtful: bool) -> int | None:
+    """Probe what was made, hold it against the plan, and return its duration in microseconds.
 
     Raises:
         RenditionRejected: it is not what was planned; every objection is in the facts.
     """
     result = ffmpeg.Source(bench.inside(name), "mov")
     ran = bench.run(ffmpeg.probe(result), limits=bench.limits(), note="checking", span=(975, 985))
+    made = media.facts(_json(ran.output))
     wrong = media_plan.objections(
-        media.facts(_json(ran.output)),
+        made,
         examined.facts,
         examined.plan,
         guessed=bench.sniffed.container in media_plan.GUESSED_DURATION,
-        damaged=examined.damaged,
+        damaged=doubtful,
     )
     if wrong:
         raise RenditionRejected(tail="; ".join(wrong), reason="not_as_planned")
+    return made.duration_us
 
 
 def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:

@@ -152,11 +152,10 @@ def copy(
     if video is not None:
         options["c:v"] = "copy"
     options |= _sound(audio, encode=encode_audio)
-    return _argv(_tracks(_open_to_copy(origin, damaged=damaged), video, audio), target, options)
+    return _argv(_tracks(_opened(origin, {"fflags": "+genpts"}, damaged=damaged), video, audio), target, options)
 
 
-def _open_to_copy(origin: Source, *, damaged: bool) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
-    options: Options = {"fflags": "+genpts"}
+def _opened(origin: Source, options: Options, *, damaged: bool) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
     if damaged:
         options["err_detect"] = "ignore_err"
     return _input(origin, options)
@@ -174,14 +173,15 @@ def transcode(
 ) -> Argv:
     """Make an MP4 whose pictures are H.264, 8 bit, 4:2:0: the recipe transcode.
 
-    The turning is baked in by ffmpeg itself; frames keep their own times (`-fps_mode passthrough` with the track's own time base);
-    fields become frames; what is larger than 2160p is made smaller, because decoders stop there.
+    The turning is baked in by ffmpeg itself; frames keep their own times (`-fps_mode passthrough` with the track's own time base),
+    and none are generated, since a decoder reckons those of pictures stored out of order better; fields become frames; what is
+    larger than 2160p is made smaller, because decoders stop there.
     """
     options: Options = {"c:v": "libx264", "preset": "veryfast", "crf": CRF, "profile:v": "high", "flags:v": "+bitexact"}
     options |= {"vf": ",".join(_picture_filters(video)), "fps_mode": "passthrough", "enc_time_base": -1, "threads": threads}
     options |= {"movflags": "+faststart", "write_tmcd": 0, "f": "mp4"}
     options |= _sound(audio, encode=encode_audio)
-    return _argv(_tracks(_open_to_copy(origin, damaged=damaged), video, audio), target, options)
+    return _argv(_tracks(_opened(origin, {}, damaged=damaged), video, audio), target, options)
 
 
 def _picture_filters(video: Video) -> list[str]:
@@ -196,7 +196,9 @@ def _picture_filters(video: Video) -> list[str]:
 
 def poster(origin: Source, target: str, *, video: Video, at_us: int) -> Argv:
     """Make one JPEG of the first picture found from the key frame before `at_us`."""
-    opened = _input(origin, {"ss": f"{at_us // 1_000_000}.{at_us % 1_000_000:06d}", "noaccurate_seek": None})
+    # A bare stream cannot be sought in, not even to its beginning.
+    seek: Options = {"ss": f"{at_us // 1_000_000}.{at_us % 1_000_000:06d}", "noaccurate_seek": None} if at_us else {}
+    opened = _input(origin, seek)
     width, height = fit(video.width, video.height, long_side=POSTER_SIDE, aspect=_aspect(video), rotation=video.rotation)
     return _argv(
         [opened[str(video.index)]],

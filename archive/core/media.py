@@ -45,7 +45,10 @@ class Rational:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """One picture track. `rotation` is degrees clockwise to turn it for display; sizes are in samples as stored."""
+    """One picture track. `rotation` is degrees clockwise to turn it for display; sizes are in samples as stored.
+
+    `reordered`: pictures are stored in another order than they are shown in.
+    """
 
     index: int
     codec: str
@@ -64,6 +67,7 @@ class Video:
     rate: Rational | None
     average_rate: Rational | None
     field_order: str
+    reordered: bool
     full_range: bool
     default: bool
     attached_picture: bool
@@ -222,6 +226,7 @@ def _video(index: int, stream: Mapping[str, object]) -> Video:
         rate=_rational(stream.get("r_frame_rate")),
         average_rate=_rational(stream.get("avg_frame_rate")),
         field_order=_text(stream.get("field_order")) or "unknown",
+        reordered=bool(_whole(stream.get("has_b_frames"))),
         full_range=stream.get("color_range") == "pc" or _text(stream.get("pix_fmt")).startswith("yuvj"),
         default=disposition.get("default") == 1,
         attached_picture=disposition.get("attached_pic") == 1 or disposition.get("timed_thumbnails") == 1,

@@ -57,6 +57,7 @@ REASONS: Final = frozenset(
         "container",
         "track_order",
         "no_duration",
+        "no_times",
         "video_codec",
         "video_profile",
         "pixel_format",
@@ -235,8 +236,10 @@ def _way(facts: Facts, sniffed: Sniffed, video: Video, audio: Audio | None) -> t
     encode = wrong_sound is not None
     if wrong_picture is not None:
         return Action.TRANSCODE, wrong_picture, encode
-    if sniffed.container in ("h264", "mpegvideo"):  # a bare stream has no time stamps to copy
-        return Action.TRANSCODE, "container", encode
+    # A bare stream has no times to copy. AVI has one time a picture, in the order of storing: of pictures shown in another order, whoever
+    # copies them must guess the times, and guesses wrong.
+    if sniffed.container in ("h264", "mpegvideo") or (sniffed.container == "avi" and video.reordered):
+        return Action.TRANSCODE, "no_times", encode
     if sniffed.container != "mov":
         return Action.REMUX, "container", encode
     if not facts.duration_us:
@@ -292,6 +295,7 @@ def _telemetry(data: tuple[Data, ...]) -> tuple[Work, ...]:
     return (Work.TELEMETRY,) if telemetry_track(data) else ()
 
 
+_PADDING_US: Final = 200_000
 GUESSED_DURATION: Final = frozenset({"mpegts", "mpegps", "mpegvideo", "h264", "flv", "mp3", "adts", "amr"})
 """Containers without an index, whose duration a tool reckons from their size and first and last time stamps."""
 
@@ -317,25 +321,39 @@ def objections(made: Facts, source: Facts, wanted: Plan, *, guessed: bool = Fals
     found += [why for track in made.audio if (why := audio_objection(track)) is not None]
     if not made.duration_us:
         found.append("no_duration")
-    elif expected := _expected_us(source, wanted):
-        frame = next((track.frame_us for track in source.pictures if track.index == wanted.video), 40_000)
-        slack = 1_000_000 + expected // 20 if guessed else max(frame, expected // 200)
-        off = made.duration_us - expected
-        if off > slack or (off < -slack and not damaged):
-            found.append(f"duration_off_us:{off}")
+    else:
+        found += _duration_objections(made, source, wanted, guessed=guessed, damaged=damaged)
     return found
 
 
-def _expected_us(source: Facts, wanted: Plan) -> int | None:
-    """How long a rendition of the planned tracks must be: from the first start to the last end where each track states both."""
-    spans = []
-    tracks: tuple[Video | Audio, ...] = (*source.pictures, *source.audio)
-    for track in tracks:
-        if track.index not in (wanted.video, wanted.audio):
+def _duration_objections(made: Facts, source: Facts, wanted: Plan, *, guessed: bool, damaged: bool) -> list[str]:
+    """Pictures are held against pictures and sound against sound, since a track may well end before the other.
+
+    Where a track's length is not stated, or its frames come unevenly (then the stored order and the shown order give two lengths), whole
+    is held against whole. Sound gets a fifth of a second more: encoders pad its ends, and only some containers say by how much.
+    """
+    pairs: list[tuple[str, int | None, int | None, int]] = []
+    picture = next((track for track in source.pictures if track.index == wanted.video), None)
+    sound = next((track for track in source.audio if track.index == wanted.audio), None)
+    if picture is not None and _length_us(picture) and not picture.variable_rate:
+        pairs.append(("duration", next(map(_length_us, made.pictures), None), _length_us(picture), picture.frame_us))
+    else:
+        least = 40_000 if picture is None else picture.frame_us
+        pairs.append(("duration", made.duration_us, source.duration_us, least if sound is None else max(least, _PADDING_US)))
+    if sound is not None and _length_us(sound):
+        pairs.append(("audio_duration", next(map(_length_us, made.audio), None), _length_us(sound), _PADDING_US))
+    found: list[str] = []
+    for name, real, expected, least in pairs:
+        if not real or not expected:
             continue
-        if track.duration_pts is None or track.start_pts is None or track.timebase is None:
-            return source.duration_us
-        unit = 1_000_000 * track.timebase.num
-        start = track.start_pts * unit // track.timebase.den
-        spans.append((start, start + track.duration_pts * unit // track.timebase.den))
-    return max(end for _, end in spans) - min(start for start, _ in spans) if spans else source.duration_us
+        slack = 1_000_000 + expected // 20 if guessed else max(least, expected // 200)
+        off = real - expected
+        if off > slack or (off < -slack and not damaged):
+            found.append(f"{name}_off_us:{off}")
+    return found
+
+
+def _length_us(track: Video | Audio) -> int | None:
+    if track.duration_pts is None or track.timebase is None:
+        return None
+    return track.duration_pts * 1_000_000 * track.timebase.num // track.timebase.den

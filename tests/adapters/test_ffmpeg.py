@@ -30,6 +30,7 @@ VIDEO = Video(
     rate=Rational(25, 1),
     average_rate=Rational(25, 1),
     field_order="progressive",
+    reordered=False,
     full_range=False,
     default=True,
     attached_picture=False,
@@ -94,7 +95,7 @@ def test_a_remux_of_a_damaged_file_is_golden():
 def test_a_transcode_is_golden():
     argv = ffmpeg.transcode(AVI, "/scratch/transcode.mp4", video=VIDEO, audio=AUDIO, encode_audio=True, threads=2)
     assert spoken(argv) == (
-        "ffmpeg -f avi -codec_whitelist DECODERS -fflags +genpts -format_whitelist avi -protocol_whitelist file -i file:/in/original"
+        "ffmpeg -f avi -codec_whitelist DECODERS -format_whitelist avi -protocol_whitelist file -i file:/in/original"
         " -map 0:2 -map 0:1 -f mp4 -b:a 128k -c:a aac -c:v libx264 -crf 23 -enc_time_base -1 -fflags +bitexact -flags:a +bitexact"
         " -flags:v +bitexact -fps_mode passthrough -map_chapters -1 -map_metadata -1 -movflags +faststart -preset veryfast"
         f" -profile:v high -threads 2 -vf format=yuv420p -write_tmcd 0 file:/scratch/transcode.mp4 {END}"

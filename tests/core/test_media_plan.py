@@ -90,6 +90,8 @@ CASES = [
     ("sound nobody decodes", MP4, [v(), a("g729")], "direct", "plays", 0, None, False),
     ("H.264 in AVI", AVI, [v(), a("pcm_s16le")], "remux", "container", 0, 1, True),
     ("H.264 in AVI with MP3", AVI, [v(), a("mp3")], "remux", "container", 0, 1, False),
+    ("H.264 in AVI, stored out of order", AVI, [v(has_b_frames=2), a("mp3")], "transcode", "no_times", 0, 1, False),
+    ("H.264 in Matroska, stored out of order", MKV, [v(has_b_frames=2), a("mp3")], "remux", "container", 0, 1, False),
     ("H.264 in TS", TS, [v(), a()], "remux", "container", 0, 1, False),
     ("H.264 in Matroska", MKV, [v(), a()], "remux", "container", 0, 1, False),
     ("H.264 in a program stream with G.711", PS, [v(), a("pcm_alaw")], "remux", "container", 0, 1, True),
@@ -108,7 +110,7 @@ CASES = [
     ("MPEG-4 ASP", AVI, [v("mpeg4", profile="Advanced Simple Profile"), a("mp3")], "transcode", "video_codec", 0, 1, False),
     ("MJPEG in AVI with PCM", AVI, [v("mjpeg", pix_fmt="yuvj422p"), a("pcm_s16le")], "transcode", "video_codec", 0, 1, True),
     ("MPEG-2", PS, [v("mpeg2video"), a("mp2")], "transcode", "video_codec", 0, 1, True),
-    ("bare H.264", RAW, [v(duration_ts=None)], "transcode", "container", 0, None, False),
+    ("bare H.264", RAW, [v(duration_ts=None)], "transcode", "no_times", 0, None, False),
     ("VP9 and Opus in WebM", WEBM, [v("vp9", profile="Profile 0"), a("opus")], "direct", "plays", 0, 1, False),
     ("VP9 in Matroska", MKV, [v("vp9"), a("opus")], "transcode", "video_codec", 0, 1, True),
     ("VP9 of ten bits", WEBM, [v("vp9", pix_fmt="yuv420p10le"), a("opus")], "transcode", "video_codec", 0, 1, True),
@@ -192,6 +194,7 @@ def test_a_rendition_that_is_as_planned_may_be_published():
         ([v(), a("pcm_s16le")], "audio_codec"),
         ([v(duration_ts=810_000), a(duration_ts=432_000)], "duration_off_us:-1000000"),
         ([v(duration_ts=1_000_000), a()], "duration_off_us:1111111"),
+        ([v(), a(duration_ts=432_000)], "audio_duration_off_us:-1000000"),
         ([v(duration_ts=0), a(duration_ts=0)], "no_duration"),
     ],
 )
@@ -203,13 +206,19 @@ def test_of_a_guessed_duration_more_may_be_off():
     short = probed([v(duration_ts=810_000), a(duration_ts=432_000)])
     assert objections(short, probed([v(), a()]), REMUX, guessed=True) == []
     much_shorter = probed([v(duration_ts=450_000), a(duration_ts=240_000)])
-    assert objections(much_shorter, probed([v(), a()]), REMUX, guessed=True) == ["duration_off_us:-5000000"]
+    assert objections(much_shorter, probed([v(), a()]), REMUX, guessed=True) == [
+        "duration_off_us:-5000000",
+        "audio_duration_off_us:-5000000",
+    ]
 
 
 def test_of_a_damaged_original_a_rendition_may_be_shorter_but_not_longer():
     source = probed([v(duration_ts=54_000_000), a(duration_ts=28_800_000)])
     assert objections(probed([v(), a()]), source, REMUX, damaged=True) == []
-    assert objections(source, probed([v(), a()]), REMUX, damaged=True) == ["duration_off_us:590000000"]
+    assert objections(source, probed([v(), a()]), REMUX, damaged=True) == [
+        "duration_off_us:590000000",
+        "audio_duration_off_us:590000000",
+    ]
 
 
 def test_a_longer_telemetry_track_does_not_make_the_rendition_too_short():

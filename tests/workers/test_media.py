@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,7 @@ PLAYED = [
     ("tone.wav", None, "plays"),
     ("pcm.mov", "audio-fix", "audio_codec"),
     ("h264.avi", "remux", "container"),
+    ("bframes.avi", "transcode", "no_times"),
     ("h264.ts", "remux", "container"),
     ("h264.mkv", "remux", "container"),
     ("mjpeg.avi", "transcode", "video_codec"),
@@ -78,8 +80,10 @@ def test_every_file_ends_up_playable(shop: Workshop, processed, tmp_path: Path, 
     codecs = {stream["codec_type"]: stream["codec_name"] for stream in out["streams"]}
     assert codecs.get("video", "h264") == "h264"
     assert codecs.get("audio", "aac") in ("aac", "mp3")
-    assert abs(float(out["format"]["duration"]) - found.duration_us / 1e6) < 0.07
+    assert abs(float(out["format"]["duration"]) - found.duration_us / 1e6) < 0.11
     assert "creation_time" not in json.dumps(out)
+    times = frame_times(tmp_path / "out.mp4")
+    assert times == sorted(times), "pictures are shown out of order"
 
 
 def test_a_track_that_is_not_decoded_here_does_not_hide_the_others(shop: Workshop, processed):
@@ -104,6 +108,12 @@ def test_a_recording_gets_its_storyboard_and_poster(shop: Workshop, processed, n
     assert all(max(high for _, high in tile.getextrema()) > 100 for tile in tiles), "a tile is black"
     poster = Image.open(io.BytesIO(shop.content(number, "poster")))
     assert poster.size == (192, 108)
+
+
+def test_a_bare_stream_has_no_times_and_is_made_playable_all_the_same(shop: Workshop, processed):
+    number = processed("bare.h264")
+    assert {view.state for view in shop.jobs(number).values()} == {"done"}
+    assert {"transcode", "poster", "storyboard", "stream-hash"} == set(shop.renditions(number)) - {"storyboard-vtt"}
 
 
 def test_with_one_key_frame_the_tiles_still_differ(shop: Workshop, processed):
@@ -221,6 +231,20 @@ def test_a_cut_transport_stream_still_plays(shop: Workshop, tmp_path: Path):
     path.write_bytes(whole[: len(whole) * 65 // 100])
     number = shop.process(path)
     assert "remux" in shop.renditions(number)
+
+
+def test_where_copying_does_not_come_out_right_it_is_transcoded_and_says_so(shop: Workshop, tmp_path: Path):
+    content = bytearray(media_file("h264.mkv").read_bytes())
+    at = content.index(b"\x44\x89\x88") + 3  # Matroska's Duration, a double of milliseconds
+    content[at : at + 8] = struct.pack(">d", 9000.0)
+    path = tmp_path / "liar.mkv"
+    path.write_bytes(content)
+    number = shop.process(path)
+    assert shop.item(number).duration_us == 9_000_000
+    assert {view.state for view in shop.jobs(number).values()} == {"done"}
+    copies = shop.renditions(number)
+    assert "remux" not in copies
+    assert (copies["transcode"].provenance["claimed_us"], copies["transcode"].provenance["made_us"] // 100_000) == (9_000_000, 20)
 
 
 def test_a_makers_own_wrapping_is_unrecognised_not_damaged(shop: Workshop, tmp_path: Path):

@@ -152,6 +152,7 @@ PLAN: Mapping[str, str] = {
     "container": N_("Browsers do not open this container; the tracks are repacked unchanged."),
     "track_order": N_("A browser would choose the wrong track; the tracks are repacked in order."),
     "no_duration": N_("The file states no duration; the tracks are repacked so that one can seek."),
+    "no_times": N_("The file does not say when each picture is shown; the pictures are transcoded so that it does."),
     "video_codec": N_("Browsers cannot be relied on to decode these pictures; they are transcoded to H.264."),
     "video_profile": N_("Browsers do not decode this profile of H.264; the pictures are transcoded."),
     "pixel_format": N_("Browsers do not decode this pixel format; the pictures are transcoded."),
