@@ -1,7 +1,8 @@
 """Receiving the body of an upload: who may write, and how bytes get from the socket to the spool at the speed of the disk.
 
 Bytes are gathered into batches of about 4 MiB; a worker thread writes and hashes one batch while the loop receives the next. That is
-three times as fast as doing either in the loop, and memory stays at two batches whatever the size of the file.
+three times as fast as doing either in the loop, and memory stays at two batches whatever the size of the file; with many uploads at
+once the batches are smaller.
 
 Invariants: one request writes to an upload at a time, and the newest wins: it asks the one before it to stop, which keeps what it
 received. A sender whose line broke therefore never waits for the death of its own earlier request. Every byte received before the body
@@ -53,8 +54,9 @@ class Ending(StrEnum):
 class Hold:
     """One request's right to write to an upload, until it ends or a newer one asks for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Callable[[], int] = lambda: BATCH) -> None:
         self.stopped = False
+        self.batch = batch
         self._timer: asyncio.Timeout | None = None
 
     def stop(self) -> None:
@@ -101,6 +103,10 @@ class Holds:
         self._slots: dict[str, _Slot] = {}
         _keep_freed_buffers()
 
+    def _batch(self) -> int:
+        """Return the bytes of a batch: the more uploads at once the fewer, so that memory stays the same for dozens of them."""
+        return max(BATCH // 16, min(BATCH, 4 * BATCH // max(1, len(self._slots))))
+
     @asynccontextmanager
     async def take(self, upload_id: str, *, patience: float) -> AsyncIterator[Hold]:
         """Wait for the right to write, having asked whoever has it to stop.
@@ -111,7 +117,7 @@ class Holds:
         """
         slot = self._slots.setdefault(upload_id, _Slot())
         slot.wanted += 1
-        slot.newest = hold = Hold()
+        slot.newest = hold = Hold(self._batch)
         try:
             if slot.holder is not None:
                 slot.holder.stop()
@@ -148,7 +154,7 @@ async def receive(body: AsyncIterator[bytes], write: Write, *, room: int, idle: 
         DiskFull: There is no room on the disk; what was written before is kept.
         Unavailable: The disk failed.
     """
-    batches = _Batches(write)
+    batches = _Batches(write, hold.batch)
     ending = Ending.COMPLETE
     try:
         try:
@@ -189,8 +195,9 @@ def _keep_freed_buffers() -> None:
 class _Batches:
     """Chunks gathered into batches, at most one of which is being written."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, size: Callable[[], int]) -> None:
         self._write = write
+        self._due = size
         self._gathered: list[bytes] = []
         self._size = 0
         self._since = 0.0
@@ -205,7 +212,7 @@ class _Batches:
             self._since = now
         self._gathered.append(chunk)
         self._size += len(chunk)
-        return self._size >= BATCH or now - self._since >= _BATCH_SECONDS
+        return self._size >= self._due() or now - self._since >= _BATCH_SECONDS
 
     async def hand_over(self) -> None:
         """Wait for the batch being written and start with the next."""

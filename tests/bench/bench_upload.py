@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -104,13 +106,14 @@ def reference(directory: Path) -> Iterator[int]:
     port = free_port()
     directory.mkdir()
     node = Path(sys.executable).with_name("node")
-    with subprocess.Popen([node, HERE / "tus_reference.mjs", str(port), directory], stdout=subprocess.PIPE) as process:
+    command = [node, HERE / "tus_reference.mjs", str(port), directory]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
         try:
             yield port
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)  # the session: `node` is a script that starts the real one
 
 
 def measure(folder: Path, *, size: int, rounds: int) -> tuple[Times, int]:
