@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,9 @@ def demo(*, check: bool, data: Path, port: int | None, keep: bool) -> None:
 
     Ends with 0 when stopped, 1 when --check finds a flaw, 3 when something broke.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Chinese gets question marks, not a traceback
     # A console of the terminal's own width, or one wide enough for a line of a log.
     console = Console(width=None if sys.stdout.isatty() else 120)
     before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}

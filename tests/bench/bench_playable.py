@@ -117,6 +117,9 @@ def measure(folder: Path, *, rounds: int, megabytes: int) -> dict[str, list[floa
                 patience = time.monotonic() + PATIENCE_S
                 while not shown and time.monotonic() < patience:
                     page.wait_for_timeout(10)
+                if not shown:
+                    jobs = client.get(f"/api/v1/items/{done.number}/jobs").json()
+                    raise AssertionError(f"{clip.label}: nothing to see after {PATIENCE_S} s; {page.url}; {jobs}")
                 if turn:
                     taken[clip.label].append(shown[0] - done.at * 1000)
                 page.goto("/inbox")
