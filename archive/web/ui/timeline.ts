@@ -123,14 +123,14 @@ export class TimelineView extends HTMLElement {
     let y = HEAD;
     const heights = this.data.lanes.map((lane) => this.rowsOf(lane) * ROW[lane.kind] + 2 * PAD);
     for (const height of heights) { tops.push(y); y += height; }
-    const foot = 26;
+    const foot = this.axis.some((_stretch, index) => this.data.stretches[index]?.folded) ? 26 : 8;
     const svg = s("svg", { width, height: y + foot, class: "lht-svg", "aria-hidden": "false" });
     this.drawAxis(svg, y);
     this.names.replaceChildren(h("div", { class: "lht-name lht-corner" }));
     for (const [index, lane] of this.data.lanes.entries()) {
       const top = tops[index] ?? 0;
       const height = heights[index] ?? 0;
-      const name = h("div", { class: "lht-name", title: lane.label }, h("span", {}, lane.label));
+      const name = h("div", { class: "lht-name", title: lane.label }, h("span", {}, ...lane.label.split(" · ").map((part) => h("b", {}, part))));
       name.style.height = `${height}px`;
       this.names.append(name);
       svg.append(s("line", { x1: 0, x2: width, y1: top, y2: top, class: "lht-rule" }));
@@ -195,7 +195,7 @@ export class TimelineView extends HTMLElement {
       const group = this.entryGroup(entry, lane);
       group.append(s("rect", { x: left, y, width: right - left, height: BAR[lane.kind], rx: 2, class: "lht-bar" }));
       const spoken = entry.unverified ? `${entry.label}  ${word("clock_unverified")}` : entry.label;
-      const fitting = [spoken, entry.label, entry.label.slice(-8)].find((text) => textWidth(text) + LABEL_ROOM <= right - left);
+      const fitting = [spoken, entry.label, entry.label.slice(-8), entry.label.slice(-4)].find((text) => textWidth(text) + LABEL_ROOM <= right - left);
       const baseline = y + BAR[lane.kind] / 2 + 5;
       if (fitting) group.append(s("text", { x: left + 6, y: baseline, class: "lht-text" }, fitting));
       else {
