@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from archive.actions import case, person
+from archive.actions import case, fixity, person
+from archive.actions import item as items
 from archive.adapters import signing
 from archive.core.access import PersonCaller
 from archive.resources import opened
@@ -19,7 +21,7 @@ from tests.serving import served
 from tests.web.pages_world import PASSWORD, Intake, World
 
 ROWS = 2 * PAGE + 7
-NUMBER = re.compile(r'data-row href="/items/([^"]+)"')
+NUMBER = re.compile(r'data-row[^>]* href="/items/([^"]+)"')
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,22 @@ def test_a_list_says_how_many_there_are(many: World) -> None:
     with many.client() as client:
         assert f"共\u2009{ROWS}\u2009条" in client.get("/items").text
         assert len(client.get("/items.csv").text.splitlines()) == ROWS + 1
+
+
+def test_the_inbox_is_swapped_only_when_there_is_news(many: World) -> None:
+    with many.client() as client:
+        page = client.get("/inbox").text
+        poll = re.search(r'id="waiting" hx-get="([^"]+)"', page)[1].replace("&amp;", "&")
+        assert client.get(poll).status_code == HTTPStatus.NO_CONTENT
+        with many.resources.reading() as session:
+            first = items.page(session, items.Filter(bound=False), limit=1).rows[0]
+        with many.resources.transaction() as session:
+            fixity.record(
+                session, item_id=first.id, verdict=fixity.Verdict.INTACT, leaves=[first.sha256], now=many.resources.now()
+            )
+        news = client.get(poll)
+        assert news.status_code == HTTPStatus.OK
+        assert 'id="waiting"' in news.text
 
 
 def test_an_empty_archive_says_what_to_do_next(none: World) -> None:

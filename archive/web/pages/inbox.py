@@ -9,8 +9,10 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from archive.actions import item as items
 from archive.actions import upload
 from archive.core.access import Act, Caller
+from archive.core.digest import Digest
 from archive.core.errors import NotFound
 from archive.core.instant import Instant
 from archive.resources import Resources
@@ -39,12 +41,18 @@ def inbox(request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_LIS
     resources = resources_of(request)
     ask = asked(request.query_params, resources.settings.tz, bound=False)
     with resources.reading() as session:
+        rows = found(session, ask)
+        seen = _state(rows)
+        if request.query_params.get("seen") == seen:
+            # The page asks whether there is news; while there is none nothing is swapped, so that nobody loses their place.
+            return Response(status_code=204)
         return page(
             request,
             caller,
             "inbox.html",
             session=session,
-            page=found(session, ask),
+            page=rows,
+            seen=seen,
             query=ask.query,
             uploads=_arriving(resources, upload.receiving(session)),
         )
@@ -56,6 +64,12 @@ def uploads(request: Request, caller: Annotated[Caller, Depends(allow(Act.UPLOAD
     resources = resources_of(request)
     with resources.reading() as session:
         return page(request, caller, "uploads.html", uploads=_arriving(resources, upload.receiving(session)))
+
+
+def _state(rows: items.Page) -> str:
+    """A short text that changes when the first page of the inbox does."""
+    shown = "|".join(f"{row.number}:{row.verified_at}:{row.verdict}:{row.condition}" for row in rows.rows)
+    return Digest.of(f"{rows.total}|{shown}".encode()).hex[:16]
 
 
 def _arriving(resources: Resources, views: list[upload.UploadView]) -> list[Arriving]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query
@@ -13,6 +14,7 @@ from archive.actions import item as items
 from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import Stage
 from archive.core.errors import AlreadyBound, Malformed, NotFound, Refusal
+from archive.core.instant import SECOND
 from archive.web.api.items import look
 from archive.web.errors import STATUS
 from archive.web.identity import allow, resources_of
@@ -29,14 +31,23 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from archive.resources import Resources
+
 
 router = APIRouter()
 Reader = Annotated[Caller, Depends(allow(Act.ITEM_READ))]
 
 
+NEW = 10 * SECOND
+EXAMINED_WITHIN_S = 0.8
+GLANCE_S = 0.02
+"""An examination takes a quarter of a second. Waiting for it here shows the player sooner than a page that has to ask again."""
+
+
 @router.get("/items/{number}")
 def show(number: str, request: Request, caller: Reader) -> Response:
-    """Show an item."""
+    """Show an item; one that came in this very moment, as soon as it is known how it plays."""
+    _await_examination(resources_of(request), number)
     return _item(request, caller, number, {"case": "", "stage": Stage.INVESTIGATION.value, "at": ""})
 
 
@@ -97,6 +108,17 @@ def bind(  # noqa: PLR0917 - one parameter for each field of the form
             raise
         return _item(request, caller, number, {"case": case_number, "stage": stage, "at": at}, why)
     return RedirectResponse(request.url.path.removesuffix("/bind"), status_code=303)
+
+
+def _await_examination(resources: Resources, number: str) -> None:
+    """Wait a moment for the examination of a new item; an old one that was never examined is shown as it is."""
+    deadline = time.monotonic() + EXAMINED_WITHIN_S
+    while time.monotonic() < deadline:
+        with resources.reading() as session:
+            item = items.find(session, number)
+        if item.condition != "unchecked" or resources.now() - item.stored_at > NEW:
+            return
+        time.sleep(GLANCE_S)
 
 
 def _shown(session: Session, item: items.ItemView, request: Request, say: Say) -> tuple[Replay, list[jobs.JobView]]:
