@@ -113,7 +113,7 @@ class Bench:
         duration_us: int | None = None,
         on_bytes: Callable[[bytes], None] | None = None,
         span: tuple[int, int] = (0, 1000),
-        busy_counts: bool = False,
+        busy_seconds: float = 0,
         source: Path | None = None,
     ) -> Ran:
         """Run a tool in the jail and report its progress within `span` permille, under a short note.
@@ -141,7 +141,7 @@ class Bench:
             on_bytes=on_bytes,
             on_progress=told if follows else None,
             beat=lambda: self.report(done, note),
-            busy_counts=busy_counts,
+            busy_seconds=busy_seconds,
         )
 
     def symbolic(self, argv: Sequence[str]) -> list[str]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers import documents, fixity, media
+from workers import companions, documents, fixity, media
 from workers.runner import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     "read_back": fixity.read_back,
     "examine": media.examine,
     "rendition": media.rendition,
-    "storyboard": media.storyboard_of,
-    "waveform": media.waveform,
-    "stream_hash": media.stream_hash,
-    "telemetry": media.telemetry_of,
+    "storyboard": companions.storyboard_of,
+    "waveform": companions.waveform,
+    "stream_hash": companions.stream_hash,
+    "telemetry": companions.telemetry_of,
     "pages": documents.pages,
     "photo": documents.photo,
 }

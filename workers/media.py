@@ -1,4 +1,4 @@
-"""Jobs over recordings and sound: examine, rendition, storyboard, waveform, stream hashes, telemetry.
+"""Jobs over recordings and sound: find out what they are, and make what plays. What is made beside it is in `workers.companions`.
 
 Invariants: a job reads the original and never writes to it; a file that cannot be read is a finding, not a failure; a rendition is probed
 and held against its plan before it is stored. Each job probes the bytes itself, so that it depends on no other job's words.
@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 
 from archive.actions import jobs, technical
 from archive.adapters import documents, ffmpeg, photos
-from archive.core import capture_time, media, media_plan, storyboard, telemetry
+from archive.core import capture_time, media, media_plan
 from archive.core.errors import RenditionRejected, ToolFailed
-from archive.core.instant import DAY
 from archive.core.media_plan import Action, Work
-from archive.core.waveform import SAMPLE_RATE, Peaks
 from workers.bench import Bench, Made, opened, publish, tool_version
 
 if TYPE_CHECKING:
@@ -38,8 +36,6 @@ VERSION = 1
 """Version of every recipe below; a change of what one makes raises its version."""
 
 _PROBES = 4
-_KEYFRAME_WINDOW = 40
-"""Seconds at a recording's beginning within which the spacing of key frames is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +232,10 @@ def _made(bench: Bench, examined: Examined, recipe: str, *, doubtful: bool) -> M
     else:
         argv = ffmpeg.copy(bench.origin, target, video=video, audio=audio, encode_audio=encode, damaged=doubtful)
     bench.argvs.clear()
-    bench.run(argv, limits=bench.limits(duration_us=duration), note=recipe, duration_us=duration, span=(0, 970))
+    # At its end ffmpeg rewrites the file with the index in front and says nothing meanwhile: on a slow disk, 20 MB a second.
+    silence = 300 + bench.size / 20e6
+    limits = bench.limits(duration_us=duration)
+    bench.run(argv, limits=limits, note=recipe, duration_us=duration, span=(0, 970), busy_seconds=silence)
     length = _check(bench, examined, name, doubtful=doubtful)
     media_type = "video/mp4" if video is not None else "audio/mp4"
     tool = tool_version(bench.jail, "ffmpeg")
@@ -271,187 +270,3 @@ def _check(bench: Bench, examined: Examined, name: str, *, doubtful: bool) -> in
     if wrong:
         raise RenditionRejected(tail="; ".join(wrong), reason="not_as_planned")
     return made.duration_us
-
-
-def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Make the poster, the sprite and the WebVTT that says what is where in it.
-
-    Raises:
-        ToolFailed: no picture could be decoded.
-    """
-    now = resources.now()
-    with opened(resources, job, report) as bench:
-        examined = probed(bench)
-        video = examined.video
-        if video is None:
-            return _nothing
-        tool = tool_version(bench.jail, "ffmpeg")
-        duration = examined.facts.duration_us or 0
-        made = [_poster(bench, video, duration, tool)]
-        board = storyboard.plan(
-            duration,
-            video.width,
-            video.height,
-            aspect=(video.sample_aspect.num, video.sample_aspect.den),
-            rotation=video.rotation,
-        )
-        _sprite(bench, video, board)
-        grid = {"spacing_us": board.spacing_us, "count": board.count, "columns": board.columns}
-        made.append(
-            bench.keep("storyboard.jpg", recipe="storyboard", version=VERSION, media_type="image/jpeg", tool=tool, grid=grid)
-        )
-        bench.write("storyboard.vtt", storyboard.webvtt(board, "storyboard").encode())
-        made.append(_kept(bench, "storyboard.vtt", "storyboard-vtt", "text/vtt; charset=utf-8"))
-    return lambda session: publish(session, bench.original, made, now=now)
-
-
-def _nothing(_session: Session) -> None:
-    """Publish nothing: the bytes have no such track (a job of an older plan)."""
-
-
-def _poster(bench: Bench, video: media.Video, duration_us: int, tool: str) -> Made:
-    bench.argvs.clear()
-    for at_us in dict.fromkeys((min(duration_us // 10, 5_000_000), 0)):  # where nothing is found there, the beginning has to do
-        argv = ffmpeg.poster(bench.origin, bench.inside("poster.jpg"), video=video, at_us=at_us)
-        bench.run(argv, limits=bench.limits(duration_us=duration_us), note="poster", busy_counts=True)
-        if _filled(bench, "poster.jpg"):
-            break
-    else:
-        raise ToolFailed(tool="ffmpeg", reason="no_picture", tail="no picture could be decoded")
-    poster = bench.keep("poster.jpg", recipe="poster", version=VERSION, media_type="image/jpeg", tool=tool)
-    bench.argvs.clear()
-    return poster
-
-
-def _sprite(bench: Bench, video: media.Video, board: storyboard.Storyboard) -> None:
-    """Draw from key frames alone where they come often enough for the tiles, else from every frame."""
-    keys = _key_frame_spacing(bench, video)
-    sparse = keys is None or keys > 3 * board.spacing_us
-    bench.argvs.clear()
-    for key_frames_only in (False,) if sparse else (True, False):
-        argv = ffmpeg.sprite(
-            bench.origin, bench.inside("storyboard.jpg"), video=video, board=board, key_frames_only=key_frames_only
-        )
-        # The filter says nothing until its one picture is full: only processor time shows that it lives.
-        limits = bench.limits(duration_us=board.duration_us)
-        bench.run(argv, limits=limits, note="storyboard", span=(200, 950), busy_counts=True)
-        if _filled(bench, "storyboard.jpg"):
-            return
-    raise ToolFailed(tool="ffmpeg", reason="no_picture", tail="no picture could be decoded")
-
-
-def _filled(bench: Bench, name: str) -> bool:
-    path = bench.scratch / name
-    return path.is_file() and path.stat().st_size > 0
-
-
-def _key_frame_spacing(bench: Bench, video: media.Video) -> int | None:
-    """Return the mean distance of key frames in microseconds near the beginning, from packets alone; None if there is but one."""
-    ran = bench.run(
-        ffmpeg.packets(bench.origin, video.index, seconds=_KEYFRAME_WINDOW),
-        limits=bench.limits(),
-        note="storyboard",
-        span=(100, 100),
-    )
-    rows = [line.split(",") for line in ran.output.decode("ascii", errors="replace").splitlines()]
-    keys = [int(row[0]) for row in rows if len(row) > 3 and row[0].lstrip("-").isdecimal() and row[3].startswith("K")]  # noqa: PLR2004 - columns
-    if len(keys) < 2 or video.timebase is None:  # noqa: PLR2004 - a distance has two ends
-        return None
-    return (max(keys) - min(keys)) * 1_000_000 * video.timebase.num // video.timebase.den // (len(keys) - 1)
-
-
-def _kept(bench: Bench, name: str, recipe: str, media_type: str, tool: str = "liuhen") -> Made:
-    return bench.keep(name, recipe=recipe, version=VERSION, media_type=media_type, tool=tool)
-
-
-def _kept_json(bench: Bench, recipe: str, value: object) -> Made:
-    bench.write(f"{recipe}.json", json.dumps(value, separators=(",", ":")).encode())
-    return _kept(bench, f"{recipe}.json", recipe, "application/json", tool_version(bench.jail, "ffmpeg"))
-
-
-def waveform(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Decode the sound once, keep its peaks."""
-    now = resources.now()
-    with opened(resources, job, report) as bench:
-        examined = probed(bench)
-        if examined.audio is None:
-            return _nothing
-        bench.argvs.clear()
-        duration = examined.facts.duration_us or 0
-        # Silence is put into holes, so a file that claims a hole of a year would make a year of it: a day is as long as a recording gets.
-        most = 2 * min(max(duration, 30_000_000), DAY)
-        left = most * SAMPLE_RATE * 2 // 1_000_000
-        whole = max(1, duration * SAMPLE_RATE * 2 // 1_000_000)
-        peaks, heard = Peaks(), 0
-
-        def take(pcm: bytes) -> None:
-            nonlocal heard
-            heard += len(pcm)
-            if heard > left:
-                raise ToolFailed(tool="ffmpeg", reason="too_much_output", tail="more sound than the recording is long")
-            peaks.feed(pcm)
-            report(min(980, heard * 1000 // whole), "waveform")
-
-        argv = ffmpeg.pcm(bench.origin, audio=examined.audio)
-        bench.run(argv, limits=bench.limits(duration_us=duration), note="waveform", on_bytes=take)
-        made = _kept_json(bench, "waveform", peaks.finish().as_json())
-    return lambda session: publish(session, bench.original, [made], now=now)
-
-
-def stream_hash(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Hash every track's packets as stored; a copy of the tracks in another container can be held against it."""
-    now = resources.now()
-    with opened(resources, job, report) as bench:
-        examined = probed(bench)
-        facts = examined.facts
-        kinds = {track.index: ("video", track.codec) for track in facts.video}
-        kinds |= {track.index: ("audio", track.codec) for track in facts.audio}
-        kinds |= {track.index: (track.kind, track.codec or track.tag) for track in facts.data if track.kind == "data"}
-        tracks = sorted(kinds)
-        if not tracks:
-            return _nothing
-        bench.argvs.clear()
-        argv = ffmpeg.stream_hash(bench.origin, bench.inside("streams.txt"), tracks=tracks)
-        limits = bench.limits(duration_us=facts.duration_us)
-        bench.run(argv, limits=limits, note="stream_hash", duration_us=facts.duration_us, span=(0, 980), busy_counts=True)
-        rows = (bench.scratch / "streams.txt").read_text(encoding="ascii", errors="replace").split()
-        streams = [
-            {"track": track, "kind": kinds[track][0], "codec": kinds[track][1], "sha256": row.rpartition("=")[2]}
-            for track, row in zip(tracks, rows, strict=True)
-        ]
-        made = _kept_json(bench, "stream-hash", {"algorithm": "sha256", "of": "packets as stored", "streams": streams})
-    return lambda session: publish(session, bench.original, [made], now=now)
-
-
-def telemetry_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Take the positions out of the camera's telemetry track."""
-    now = resources.now()
-    with opened(resources, job, report) as bench:
-        examined = probed(bench)
-        track = media_plan.telemetry_track(examined.facts.data)
-        if track is None:
-            return _nothing
-        listed = bench.run(ffmpeg.packets(bench.origin, track.index), limits=bench.limits(), note="telemetry").output
-        bench.argvs.clear()
-        argv = ffmpeg.telemetry(bench.origin, bench.inside("telemetry.bin"), track=track.index)
-        bench.run(argv, limits=bench.limits(), note="telemetry", span=(100, 900), busy_counts=True)
-        blob = (bench.scratch / "telemetry.bin").read_bytes()
-        points = telemetry.points(_packets(listed, blob, track.timebase or media.Rational(1, 1000)))
-        shown = {"source": "gpmf", "unit": "micro-degrees", "points": [point.as_json() for point in points]}
-        made = _kept_json(bench, "telemetry", shown)
-    return lambda session: publish(session, bench.original, [made], now=now)
-
-
-def _packets(listed: bytes, blob: bytes, timebase: media.Rational) -> list[telemetry.Packet]:
-    """Cut the track's bytes at the packets' sizes, as ffprobe listed them (`pts,duration,size,flags`)."""
-    found: list[telemetry.Packet] = []
-    at = 0
-    for line in listed.decode("ascii", errors="replace").splitlines():
-        fields = line.split(",")
-        numbers = [int(word) if word.lstrip("-").isdecimal() else 0 for word in fields[:3]]
-        if len(numbers) < 3 or numbers[2] <= 0 or at + numbers[2] > len(blob):  # noqa: PLR2004 - index, start, length
-            break
-        start, length = (ticks * 1_000_000 * timebase.num // timebase.den for ticks in numbers[:2])
-        found.append(telemetry.Packet(start, max(0, length), blob[at : at + numbers[2]]))
-        at += numbers[2]
-    return found

@@ -16,7 +16,7 @@ from typing import Final
 
 from archive.adapters import render_child
 from archive.adapters.jail import MIB, Jail, Limits, interpreter
-from archive.adapters.tool_runner import run
+from archive.adapters.tool_runner import UNTIL_CPU_LIMIT, run
 from archive.core.errors import ToolFailed
 
 MAX_LINES: Final = 10_000
@@ -72,7 +72,7 @@ def render(
         if len(lines) > MAX_LINES or len(rest) > MIB:
             raise ToolFailed(tool="render_child", reason="too_much_output", tail="")
 
-    run(cell, tool="render_child", on_bytes=take, busy_counts=True)
+    run(cell, tool="render_child", on_bytes=take, busy_seconds=UNTIL_CPU_LIMIT)
     return lines, ["python", *program[len(python) - 2 : len(python)], "render_child.py", *program[len(python) + 1 :]]
 
 

@@ -5,8 +5,8 @@ same time, whatever the tool prints; of standard error the last 64 KiB are kept;
 seconds, SIGKILL to the whole group); nothing is left running when `run` returns or raises, whatever it raises.
 
 Progress is movement: bytes on standard output, a larger `out_time_us` or `total_size` of ffmpeg's `-progress`, or processor time burnt
-by the tool where `busy_counts`. Silence alone is no lack of progress where a filter gathers an hour of pictures into one; there the limit
-on processor time (`Limits.cpu_seconds`) ends a loop.
+by the tool, this for as long as `busy_seconds` lets silence last. Silence alone is no lack of progress where a filter gathers an hour of
+pictures into one, or a finished file is rewritten with its index in front; the limit on processor time ends a loop in the end.
 
 Not guaranteed: that what the tool wrote is right. Whoever asked for it looks.
 """
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 TAIL: Final = 64 * 1024
 STALL_SECONDS: Final = 60
+UNTIL_CPU_LIMIT: Final = float("inf")
 GRACE_SECONDS: Final = 10
 BEAT_SECONDS: Final = 5.0
 _PIECE: Final = 64 * 1024
@@ -59,7 +60,7 @@ def run(
     on_progress: Callable[[Progress], None] | None = None,
     beat: Callable[[], None] | None = None,
     stall_seconds: float = STALL_SECONDS,
-    busy_counts: bool = False,
+    busy_seconds: float = 0,
 ) -> Ran:
     """Run a tool to its end.
 
@@ -71,7 +72,7 @@ def run(
         on_progress: takes the blocks of ffmpeg's `-progress pipe:1`; nothing is kept then.
         beat: called every few seconds while the tool runs. What any of the three callbacks raises ends the tool and comes out here.
         stall_seconds: how long nothing may move.
-        busy_counts: processor time counts as movement.
+        busy_seconds: how long a tool that burns processor time may be silent; `UNTIL_CPU_LIMIT` leaves it to the jail.
 
     Raises:
         ToolFailed: it could not be started, ended with another status than 0, printed too much, or made no progress.
@@ -97,7 +98,7 @@ def run(
     ]
     for thread in threads:
         thread.start()
-    watch = _Watch(process, stall_seconds, busy_counts=busy_counts)
+    watch = _Watch(process, stall_seconds, busy_seconds)
     output = _Output(keep, watch, on_bytes, on_progress)
     try:
         reason = _attend(process, pieces, watch, output, beat)
@@ -152,11 +153,10 @@ def _next(process: subprocess.Popen[bytes], pieces: queue.Queue[bytes], *, close
 class _Watch:
     """What was last seen moving, and when."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stall_seconds: float, *, busy_counts: bool) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stall_seconds: float, busy_seconds: float) -> None:
         self._process = process
-        self._stall_seconds = stall_seconds
-        self._busy_counts = busy_counts
-        self._moved_at = self._looked_at = time.monotonic()
+        self._stall_seconds, self._busy_seconds = stall_seconds, max(busy_seconds, stall_seconds)
+        self._moved_at = self._busy_at = self._looked_at = time.monotonic()
         self._mark = (0, 0)
         self._burnt = 0
 
@@ -172,12 +172,13 @@ class _Watch:
 
     def stalled(self) -> bool:
         now = time.monotonic()
-        if self._busy_counts and now - self._looked_at >= 1:
+        if now - self._looked_at >= 1:
             self._looked_at = now
-            burnt = _cpu_ticks(self._process.pid)
+            burnt = _cpu_ticks(self._process.pid) if self._busy_seconds > self._stall_seconds else 0
             if burnt > self._burnt:
-                self._burnt, self._moved_at = burnt, now
-        return now - self._moved_at > self._stall_seconds
+                self._burnt, self._busy_at = burnt, now
+        idle = now - max(self._moved_at, self._busy_at)
+        return idle > self._stall_seconds or now - self._moved_at > self._busy_seconds
 
 
 class _Output:

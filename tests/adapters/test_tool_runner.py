@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from archive.adapters.jail import Cell
-from archive.adapters.tool_runner import TAIL, run
+from archive.adapters.tool_runner import TAIL, UNTIL_CPU_LIMIT, run
 from archive.core.errors import LeaseLost, ToolFailed
 
 
@@ -92,9 +92,10 @@ def test_a_tool_that_ignores_the_polite_signal_is_killed(monkeypatch: pytest.Mon
 
 def test_busy_silence_is_progress_where_it_counts_and_not_elsewhere():
     busy = "import time\nend=time.monotonic()+4\nwhile time.monotonic()<end: pass"
-    run(cell(busy), tool="python", stall_seconds=2.5, busy_counts=True)
-    with pytest.raises(ToolFailed):
-        run(cell(busy), tool="python", stall_seconds=1.5)
+    run(cell(busy), tool="python", stall_seconds=2.5, busy_seconds=UNTIL_CPU_LIMIT)
+    for patience in (0, 2):
+        with pytest.raises(ToolFailed):
+            run(cell(busy), tool="python", stall_seconds=1.5, busy_seconds=patience)
 
 
 def test_repeated_blocks_without_movement_are_no_progress():
