@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
 from archive.core import manifest as manifests
@@ -68,10 +68,11 @@ def create(
     verify: Verify,
     now: Instant,
     expires_at: Instant,
-) -> None:
-    """Open an upload of `length` bytes.
+) -> str:
+    """Open an upload of `length` bytes and return its id.
 
-    A station's upload comes with its signed manifest, which binds the bytes; a person's may declare a digest.
+    A station's upload comes with its signed manifest, which binds the bytes; a person's may declare a digest. The same signed manifest
+    again is a station that did not hear our answer: it gets the upload that it opened, so that nothing is taken in twice.
 
     Raises:
         SignInRequired: nobody may upload.
@@ -98,6 +99,14 @@ def create(
         signed = _signed_manifest(encoded, signature, caller=caller, verify=verify)
         if signed.size != length or (declared is not None and declared != signed.sha256):
             raise ManifestWrong(reason="describes_another_upload", station=caller.name)
+        known = session.scalar(
+            select(Upload.id)
+            .where(Upload.signature == signature, Upload.manifest == encoded, Upload.station_id == caller.id)
+            .where(or_(Upload.state == "stored", and_(Upload.state == "receiving", Upload.expires_at > now)))
+            .limit(1)
+        )
+        if known is not None:
+            return known
         row.manifest, row.signature, row.station_id = encoded, signature, caller.id
         row.name, declared = signed.name, signed.sha256
     else:
@@ -105,6 +114,7 @@ def create(
     row.declared_sha256 = None if declared is None else declared.hex
     session.add(row)
     session.flush()
+    return upload_id
 
 
 def find(session: Session, upload_id: str) -> UploadView:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, LargeBinary, String, select
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, MaybeWhen, Size, When
@@ -21,6 +21,7 @@ class Upload(Base):
         CheckConstraint("length >= 0", name="length"),
         CheckConstraint("(station_id IS NULL) <> (person_id IS NULL)", name="one_source"),
         CheckConstraint("state <> 'stored' OR item_id IS NOT NULL", name="stored_item"),
+        Index("ix_uploads_signature", "signature"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -55,7 +55,7 @@ class House:
             "size": len(content),
             "recorder": "DSJ-A1023",
             "officer": "张伟",
-            "sequence": 1,
+            "sequence": self.uploads,
             "started_at": parse("2026-03-12T09:01:20+08:00"),
             "started_from": "name",
             "clock_offset_us": 3_000_000,

@@ -204,6 +204,25 @@ class TestManifests:
         with pytest.raises(ManifestWrong):
             self.create(house, {"manifest": made.encode(), "signature": sign(made.encode())})
 
+    def test_the_same_signed_manifest_again_is_the_same_upload_and_another_manifest_another(self, house):
+        metadata = self.signed(house)
+        ids = []
+        for upload_id, sent in (("u1", metadata), ("u2", metadata), ("u3", self.signed(house, name="other.mp4"))):
+            with house.writing() as session:
+                ids.append(
+                    upload.create(
+                        session,
+                        upload_id=upload_id,
+                        caller=house.station,
+                        length=4,
+                        metadata=sent,
+                        verify=signing.verify,
+                        now=NOW,
+                        expires_at=Instant(NOW + 1),
+                    )
+                )
+        assert ids == ["u1", "u1", "u3"]
+
     def test_nobody_uploads(self, house):
         with pytest.raises(SignInRequired):
             self.create(house, {}, caller=Nobody())

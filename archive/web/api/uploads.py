@@ -114,7 +114,12 @@ async def create(request: Request, caller: Creator) -> Response:
         tus.admit(claimed=0, shown=0, length=length, body=body.size)
     upload_id, now = secrets.token_hex(16), resources.now()
     view = await run_sync(partial(_create, resources, upload_id, caller=caller, length=length, metadata=metadata, now=now))
-    headers = {"Location": f"{request.scope.get('root_path', '')}{PATH}/{upload_id}", "Cache-Control": "no-store"}
+    headers = {"Location": f"{request.scope.get('root_path', '')}{PATH}/{view.id}", "Cache-Control": "no-store"}
+    if view.id != upload_id:
+        # A station that did not hear our answer opens the same upload again: it is told where that one stands.
+        if view.state == "stored":
+            return Response(status_code=201, headers=headers | _told(intake.told(view), length))
+        return Response(status_code=201, headers=headers | _progress(view, _shown(resources, view)))
     async with _holds(request).take(upload_id, patience=_PATIENCE) as hold:
         received = Received(Ending.COMPLETE, 0, None)
         if has_body(request):
@@ -276,7 +281,7 @@ def _create(
     resources: Resources, upload_id: str, *, caller: Caller, length: int, metadata: dict[str, bytes], now: Instant
 ) -> UploadView:
     with resources.transaction() as session:
-        upload.create(
+        upload_id = upload.create(
             session,
             upload_id=upload_id,
             caller=caller,
@@ -288,7 +293,8 @@ def _create(
         )
         view = upload.find(session, upload_id)
     failpoint("upload.created")
-    resources.spool.begin(upload_id)
+    if view.state == "receiving":
+        resources.spool.begin(upload_id)
     failpoint("upload.begun")
     return view
 

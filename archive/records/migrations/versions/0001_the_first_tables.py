@@ -300,6 +300,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
     )
     with op.batch_alter_table("uploads", schema=None) as batch_op:
+        batch_op.create_index("ix_uploads_signature", ["signature"], unique=False)
         batch_op.create_index(batch_op.f("ix_uploads_state"), ["state"], unique=False)
 
     op.create_table(
