@@ -34,6 +34,9 @@ READY_WITHIN_S = 60
 STOP_WITHIN_S = 30
 """Longer than the worker's own grace for a tool it is supervising (SIGTERM, 10 s, SIGKILL)."""
 
+BURIED_WITHIN_S = 5
+"""How long to wait for the system to bury what was killed; in a chroot without an init nobody may."""
+
 PASSWORD_LINE = re.compile(r"^\s*(?:password|密码)\s*[:：]\s*(?P<password>\S+)\s*$", re.MULTILINE | re.IGNORECASE)
 NAME_LINE = re.compile(r"^\s*(?:name|account|用户名|账号)\s*[:：]\s*(?P<name>\S+)\s*$", re.MULTILINE | re.IGNORECASE)
 
@@ -210,6 +213,13 @@ class Server:
     def _end_session(self) -> None:
         """Kill what is left of the session the child led, and reap it."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        group = self._process.pid
+        os.killpg(group, signal.SIGKILL)
         self._process.wait()
         self._process = None
+        # The worker is dead as well, but it is for whoever inherited it to bury it; signal 0 only asks whether that is done.
+        deadline = time.monotonic() + BURIED_WITHIN_S
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(group, 0)
+                time.sleep(0.01)
