@@ -1,7 +1,4 @@
-"""Claims about docking a recorder into a real archive: one server for the whole file, one card and one journal for each test.
-
-The dock runs as `python -m archive.dock`, the station's program without the server's packages, which also starts in half the time.
-"""
+"""Docking a recorder into a real archive: one server for the file, a card and a journal for each test; `python -m archive.dock` is run."""
 
 import json
 import os
