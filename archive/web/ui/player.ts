@@ -324,7 +324,7 @@ export class Player extends HTMLElement {
   private showKeys(): void {
     if (!this.keys) {
       this.keys = keysDialog(word("keys"), word("close"), [
-        [["Space"], word("key_play")],
+        [[word("space_key")], word("key_play")],
         [["J", "K", "L"], word("key_shuttle")],
         [["←", "→"], word("key_arrows")],
         [["Shift", "←", "→"], word("key_small")],

@@ -357,7 +357,7 @@ export class TimelineView extends HTMLElement {
       this.keys = keysDialog(word("keys"), word("close"), [
         [["←", "→"], word("key_walk")],
         [["↑", "↓"], word("key_climb")],
-        [["Enter", "Space"], word("key_open")],
+        [["Enter", word("space_key")], word("key_open")],
         [["+", "-"], word("key_zoom")],
         [["0"], word("fit")],
         [["U"], word("key_unfold")],
