@@ -50,6 +50,13 @@ class Mismatch(Fault):
     again = False
 
 
+class Internal(Fault):
+    """Something went wrong that nobody foresaw; the operator's log says what, and nothing that was acknowledged is affected."""
+
+    code = "internal"
+    again = False
+
+
 class NotFound(Refusal):
     """There is no such thing, or the caller may not know of it."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI
@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from archive.core.errors import Fault, LiuhenError, Malformed, NotFound
+from archive.core.errors import Fault, Internal, LiuhenError, Malformed, NotFound
 
 log = logging.getLogger("liuhen.web")
 
@@ -52,6 +52,7 @@ STATUS: dict[str, int] = {
     "checksum_unsupported": 400,
     "checksum_mismatch": 460,
     "digest_mismatch": 460,
+    "internal": 500,
     "mismatch": 500,
     "object_missing": 500,
     "tool_failed": 500,
@@ -63,8 +64,6 @@ STATUS: dict[str, int] = {
 
 RETRY_AFTER: dict[str, int] = {"too_early": 2, "unavailable": 5, "disk_full": 60, "upload_busy": 1, "too_many_attempts": 900}
 """Seconds after which asking again makes sense, for the codes where it does."""
-
-PageOf = Callable[[Request, str, int], Awaitable[Response] | Response]
 
 
 def install(app: FastAPI, *, page_of: Callable[[Request, LiuhenError, int], Response]) -> None:
@@ -88,7 +87,12 @@ def install(app: FastAPI, *, page_of: Callable[[Request, LiuhenError, int], Resp
             return told(request, NotFound(what="page"))
         return tell(request, Malformed(what="request", status=error.status_code), error.status_code, page_of)
 
+    def unforeseen(request: Request, _error: Exception) -> Response:
+        # The server logs the exception itself after this answer.
+        return told(request, Internal())
+
     app.add_exception_handler(LiuhenError, told)
+    app.add_exception_handler(Exception, unforeseen)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
 
