@@ -11,6 +11,7 @@ import argparse
 import http.client
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -96,6 +97,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--directory", type=Path, default=None, help="on the disk to measure")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being ended ends both servers and drops the files
     folder = Path(tempfile.mkdtemp(prefix="liuhen-bench-", dir=given.directory))
     try:
         speed = measure(folder, size=given.mebibytes * MIB, rounds=given.rounds)
