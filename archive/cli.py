@@ -257,6 +257,9 @@ class _nothing:  # noqa: N801 - reads as the word it is
 
 def _first_account(resources: Resources) -> None:
     """Make the bootstrap account at the first start and print its password, once."""
+    with resources.reading() as session:
+        if person.anybody(session):
+            return
     password = secrets.token_urlsafe(12)
     with resources.transaction() as session:
         made = person.bootstrap(
