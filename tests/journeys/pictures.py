@@ -48,6 +48,9 @@ def take(page: Page, shown: run.Shown, folder: Path) -> None:
     page.screenshot(path=folder / "item.png")
 
     page.goto(f"/cases/{shown.case_id}")
+    page.locator(f"[data-id][aria-label*='{shown.numbers[second_file][-8:]}'] .lht-bar").first.click()
+    page.wait_for_selector("video", state="attached")
+    page.evaluate(SHOW_AT, 18.3)
     page.wait_for_load_state("networkidle")
     page.screenshot(path=folder / "timeline.png")
 
