@@ -32,6 +32,8 @@ log = logging.getLogger("liuhen.worker")
 GLANCE = 1.0
 """Seconds between looks at the table when nobody rings."""
 LOCK_GLANCE = 0.1
+BEHIND = 10
+"""Niceness of every lane but the quick one, for which a person may be waiting."""
 
 
 def run(resources: Resources) -> None:
@@ -84,6 +86,9 @@ def _run(resources: Resources, stop: threading.Event) -> None:
 
 
 def _work(resources: Resources, lane: str, owner: str, bell: threading.Event, stop: threading.Event) -> None:
+    if lane != "quick":
+        # Linux counts niceness by thread, and the tools a thread starts inherit it: whoever is looking at something comes first.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
     while not stop.is_set():
         bell.clear()
         try:
