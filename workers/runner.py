@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from archive.actions import jobs
 from archive.actions.jobs import ClaimedJob
-from archive.core.errors import Fault, LeaseLost, LiuhenError, Unavailable
+from archive.core.errors import Fault, Internal, LeaseLost, LiuhenError
 from archive.core.instant import SECOND, Instant
 from archive.core.jobs import HEARTBEAT
 from archive.failpoints import failpoint
@@ -77,7 +77,7 @@ def _run(resources: Resources, handler: Handler, job: ClaimedJob, *, stopping: C
         again = why.again if isinstance(why, Fault) else False
         _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=again)
     except Exception:  # noqa: BLE001 - a handler's bug fails its job, with its words, and no other's
-        _fail(resources, job, error=Unavailable.code, tail=traceback.format_exc(), again=True)
+        _fail(resources, job, error=Internal.code, tail=traceback.format_exc(), again=True)
 
 
 def _fail(resources: Resources, job: ClaimedJob, *, error: str, tail: str, again: bool) -> None:

@@ -86,6 +86,7 @@ JOB_STATE: Mapping[str, str] = {
 JOB_ERROR: Mapping[str, str] = {
     "worker_lost": N_("The worker stopped answering, three times."),
     "tool_failed": N_("The tool failed."),
+    "internal": N_("The archive ran into a fault of its own."),
     "unavailable": N_("Something the job needs did not answer."),
     "disk_full": N_("The disk is full."),
     "mismatch": N_("What was made is not what was expected."),
