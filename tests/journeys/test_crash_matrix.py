@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import random
 import re
 from pathlib import Path
 
@@ -38,6 +40,9 @@ ELSEWHERE = re.compile(r"dock\.|put\.copied|put\.copying")
 """The dock's own are in tests/dock; a put across file systems is in the store's contract."""
 
 CASES = [(scenario, point) for scenario, points in FAILPOINTS.items() for point in points]
+LIVES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 3
+"""Seeds tried; each is a test of its own, so that a failing one is run again by its number."""
+
 SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(["tests.journeys.crashing"])
 LIFE = 120
@@ -62,6 +67,22 @@ def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, sc
     data = tmp_path / "data"
     content = media_file("h264.avi").read_bytes() if failpoint.startswith(("job.", "rendition.")) else BYTES
     assert one_life(data, scenario, content, failpoint) == 137, "the failpoint was not reached"
+    assert one_life(data, scenario, content, None) == 0
+    judge(data, tmp_path / "told.jsonl", content)
+
+
+@pytest.mark.parametrize("seed", range(LIVES))
+def test_a_kill_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, seed):
+    chance = random.Random(seed)
+    data, content = tmp_path / "data", media_file("h264.avi").read_bytes()
+    scenario = chance.choice(["straight", "repeated", "false"])
+    for _ in range(chance.randint(1, 4)):
+        process = SPAWN.Process(target=crashing.live, args=(data, scenario, content, None))
+        process.start()
+        process.join(chance.uniform(0.2, 3.0))
+        process.kill()
+        process.join(LIFE)
+        process.close()
     assert one_life(data, scenario, content, None) == 0
     judge(data, tmp_path / "told.jsonl", content)
 
