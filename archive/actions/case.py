@@ -209,6 +209,18 @@ def find(session: Session, case_id: int) -> CaseView:
     return _view(session, case, person.name if person else "")
 
 
+def by_number(session: Session, number: str) -> int:
+    """Return the id of the case of this number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = session.scalar(select(Case.id).where(Case.number == number.strip()))
+    if found is None:
+        raise NotFound(what="case", number=number[:64])
+    return found
+
+
 def timeline(session: Session, case_id: int) -> Timeline:
     """Return a case's timeline: recordings at their wall-clock span, documents at the time on the paper.
 

@@ -29,6 +29,14 @@ def test_a_number_is_taken_once(house):
         opened(house, number="  桃市监罚〔2026〕114 号 ")
 
 
+def test_a_case_is_found_by_its_number(house):
+    case_id = opened(house)
+    with house.reading() as session:
+        assert case.by_number(session, " 桃市监罚〔2026〕114 号") == case_id
+        with pytest.raises(NotFound):
+            case.by_number(session, "桃市监罚")
+
+
 def test_a_case_without_a_subject_is_refused(house):
     with pytest.raises(Malformed), house.writing() as session:
         case.open_case(session, number="1", title="t", subject="  ", by=house.person, now=NOW)

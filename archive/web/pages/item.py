@@ -96,7 +96,7 @@ def bind(  # noqa: PLR0917 - one parameter for each field of the form
         with resources.transaction() as session:
             case.bind(
                 session,
-                case_id=_case_id(session, case_number.strip()),
+                case_id=case.by_number(session, case_number),
                 number=number,
                 stage=Stage.named(stage),
                 at=written,
@@ -126,13 +126,6 @@ def _shown(session: Session, item: items.ItemView, request: Request, say: Say) -
     working = any(job.state in ("waiting", "running") for job in work)
     made = rendition.of(session, item.sha256)
     return replay(item, made, working=working, zone=resources_of(request).settings.zone, say=say), work
-
-
-def _case_id(session: Session, number: str) -> int:
-    found = [each.id for each in case.cases(session, q=number, limit=500) if each.number == number] if number else []
-    if not found:
-        raise NotFound(what="case", number=number[:64])
-    return found[0]
 
 
 def _work(item: items.ItemView, shown: Replay, work: Sequence[jobs.JobView]) -> dict[str, Any]:
