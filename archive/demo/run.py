@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
+import httpx
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import httpx
     from rich.console import Console
 
 AGENCY = "131102"
@@ -106,6 +107,13 @@ def running(server: Server, console: Console) -> Iterator[Server]:
     with console.status("启动服务器 Starting the server"):
         server.start()
     console.print(f"[green]✓[/] 服务器已启动 Server is up: {server.base_url}", highlight=False)
+    jail = httpx.get(f"{server.base_url}/healthz", timeout=10, trust_env=False).json()["jail"]
+    if not jail["files_hidden"]:
+        console.print(
+            f"[yellow]![/] 本机不能建立命名空间，媒体工具仅受较弱约束（{jail['kind']}） "
+            f"No namespaces here: media tools run in a lesser jail ({jail['kind']}: {escape(jail['why_not_better'])})",
+            highlight=False,
+        )
     try:
         yield server
     finally:
