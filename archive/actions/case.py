@@ -9,6 +9,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
+from archive.actions.item import number_meant
 from archive.core.access import PersonCaller
 from archive.core.accession import Kind
 from archive.core.cases import Stage, required_text
@@ -126,12 +127,14 @@ def open_case(session: Session, *, number: str, title: str, subject: str, by: Pe
 def bind(session: Session, *, case_id: int, number: str, stage: Stage, at: Instant | None, by: PersonCaller, now: Instant) -> int:
     """Bind an item to a case and a stage and return the binding's id; `at` is the time written on the paper, where there is one.
 
+    The number may lack its agency, as pages show it, where that names one item.
+
     Raises:
         NotFound: no such case or item.
         AlreadyBound: it is bound to this case and stage.
     """
     case = _case(session, case_id)
-    item = item_by_number(session, number)
+    item = item_by_number(session, number_meant(session, number.strip()))
     if item is None:
         raise NotFound(what="item", number=number[:64])
     standing = select(Binding.id).where(

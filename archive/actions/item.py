@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,6 +21,9 @@ from archive.records.people import Person
 from archive.records.stations import Station
 
 MAX_PAGE = 500
+_SHORT = re.compile(r"[A-Z]{2}-[0-9]{4}-[0-9]{8}")
+_DIGEST = re.compile(r"([0-9a-f]{8,64})(?:(?:…|\.\.\.)([0-9a-f]{1,64}))?")
+"""A digest's beginning, or beginning and end with an ellipsis between them, as pages shorten it."""
 
 
 class Sort(StrEnum):
@@ -32,7 +36,11 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which items a list shows; None everywhere shows all. `start` and `end` bound the time a recording began (half-open)."""
+    """Which items a list shows; None everywhere shows all. `start` and `end` bound the time a recording began (half-open).
+
+    `officer` and `recorder` match parts; ASCII letters match in either case. `q` matches parts of an item's number, name, recorder and
+    officer and of its cases' numbers, titles and subjects, and a digest by eight or more of its first digits.
+    """
 
     q: str | None = None
     kind: Kind | None = None
@@ -183,6 +191,18 @@ def find(session: Session, number: str) -> ItemView:
     )
 
 
+def number_meant(session: Session, number: str) -> str:
+    """Return the full number that somebody means: pages show `LX-2026-00000001`, without the agency.
+
+    Anything that is no such short form, or that no item or more than one ends with, is returned as it came.
+    """
+    short = number.strip().upper()
+    if _SHORT.fullmatch(short) is None:
+        return number
+    found = list(session.scalars(select(Item.number).where(Item.number.endswith(f"-{short}")).limit(2)))
+    return found[0] if len(found) == 1 else number
+
+
 def page(
     session: Session,
     wanted: Filter,
@@ -264,8 +284,8 @@ def _where(wanted: Filter) -> list[ColumnElement[bool]]:
     asked: tuple[ColumnElement[bool] | None, ...] = (
         _mentions(wanted.q) if wanted.q else None,
         Item.kind == wanted.kind.value if wanted.kind else None,
-        Item.officer == wanted.officer if wanted.officer else None,
-        Item.recorder == wanted.recorder if wanted.recorder else None,
+        Item.officer.icontains(wanted.officer, autoescape=True) if wanted.officer else None,
+        Item.recorder.icontains(wanted.recorder, autoescape=True) if wanted.recorder else None,
         Item.started_at >= wanted.start if wanted.start is not None else None,
         Item.started_at < wanted.end if wanted.end is not None else None,
         None if wanted.bound is None else bound if wanted.bound else ~bound,
@@ -279,10 +299,18 @@ def _mentions(q: str) -> ColumnElement[bool]:
         Binding.item_id == Item.id,
         Binding.unbound_at.is_(None),
         Case.id == Binding.case_id,
-        or_(Case.number.contains(q, autoescape=True), Case.title.contains(q, autoescape=True)),
+        or_(*(c.icontains(q, autoescape=True) for c in (Case.number, Case.title, Case.subject))),
     )
     columns = (Item.number, Item.name, Item.recorder, Item.officer)
-    return or_(in_case, Item.sha256 == q.lower(), *(c.contains(q, autoescape=True) for c in columns))
+    return or_(in_case, *_of_digest(q), *(c.icontains(q, autoescape=True) for c in columns))
+
+
+def _of_digest(q: str) -> list[ColumnElement[bool]]:
+    shape = _DIGEST.fullmatch(q.strip().lower())
+    if shape is None:
+        return []
+    begins = Item.sha256.startswith(shape[1])
+    return [begins if shape[2] is None else and_(begins, Item.sha256.endswith(shape[2]))]
 
 
 def _in_state(state: str | None) -> ColumnElement[bool] | None:

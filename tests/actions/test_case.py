@@ -1,13 +1,16 @@
 """Cases: opening, binding, and what stands on the timeline."""
 
 import pytest
+from sqlalchemy import update
 
 from archive.actions import case, custody, item, technical
 from archive.core.accession import Kind
 from archive.core.cases import Stage
+from archive.core.digest import Digest
 from archive.core.errors import AlreadyBound, CaseExists, Malformed, NotFound
 from archive.core.instant import MINUTE, Instant, parse
 from archive.core.sniff import Sniffed
+from archive.records.items import Item
 from tests.actions.conftest import NOW
 
 
@@ -53,6 +56,25 @@ def test_an_item_is_bound_once_to_a_stage_and_may_serve_several_cases(house):
     with house.reading() as session:
         assert [bound.case_number for bound in item.find(session, number).bindings] == ["1", "1", "2"]
         assert case.find(session, first).items == 1
+
+
+def test_an_item_is_bound_by_the_number_that_pages_show(house):
+    case_id, number = opened(house), house.take_in(b"film").number
+    bind(house, case_id, f" {number.partition('-')[2].lower()} ")
+    with house.reading() as session:
+        assert [bound.case_id for bound in item.find(session, number).bindings] == [case_id]
+    for nothing in ("LX-2026-99999999", "%-2026-00000001", number[-8:]):
+        with pytest.raises(NotFound):
+            bind(house, case_id, nothing)
+
+
+def test_a_short_number_that_two_agencies_gave_means_neither(house):
+    case_id, number = opened(house), house.take_in(b"film").number
+    house.take_in(b"film 2")
+    with house.writing() as session:
+        session.execute(update(Item).where(Item.id == 2).values(number="999999" + number[6:]))
+    with pytest.raises(NotFound):
+        bind(house, case_id, number[7:])
 
 
 def test_an_unbound_item_is_back_in_the_inbox_and_its_binding_is_on_record(house):
@@ -163,3 +185,27 @@ class TestLists:
             assert count(start=Instant(parse("2026-03-12T00:00:00Z") + 6 * MINUTE)) == 3
             assert count(end=parse("2026-03-12T00:01:00Z")) == 4
             assert item.choices(session) == (["DSJ-A1023"], ["张伟", "李娜"])
+
+    def test_officers_and_recorders_are_found_by_a_part_in_either_case(self, many):
+        with many.reading() as session:
+            count = lambda **wanted: item.page(session, item.Filter(**wanted)).total  # noqa: E731 - reads as a count
+            assert count(officer="李") == 12
+            assert count(recorder="dsj-a10") == count(q="dsj-a10") == 25
+            assert count(recorder="DSJ_A10") == 0
+
+    def test_an_item_is_found_by_its_digest_as_pages_shorten_it(self, many):
+        digest = Digest.of(b"7")
+        with many.reading() as session:
+            for q in (digest.hex, digest.hex[:8], digest.hex[:20].upper(), digest.short, digest.short.replace("…", "...")):
+                assert [row.sha256 for row in item.page(session, item.Filter(q=q)).rows] == [digest], q
+            for q in (digest.hex[:7], digest.hex[8:16], f"{digest.hex[:8]}…00000000", f"{digest.hex[:8]}…"):
+                assert item.page(session, item.Filter(q=q)).total == 0, q
+
+    def test_an_item_is_found_by_its_short_number_and_by_its_cases_subject(self, many):
+        with many.reading() as session:
+            first = item.page(session, item.Filter(), descending=False, limit=1).rows[0].number
+            assert item.page(session, item.Filter(q=first.partition("-")[2].lower())).total == 1
+            assert item.page(session, item.Filter(q="衡水某食品")).total == 0
+        bind(many, opened(many), first)
+        with many.reading() as session:
+            assert [row.number for row in item.page(session, item.Filter(q="衡水某食品")).rows] == [first]
