@@ -12,7 +12,7 @@ from archive.actions import custody
 from archive.actions.item import number_meant
 from archive.core.access import PersonCaller
 from archive.core.accession import Kind
-from archive.core.cases import Stage, required_text
+from archive.core.cases import Stage, comparable, required_text
 from archive.core.custody import EventKind
 from archive.core.errors import AlreadyBound, CaseExists, NotFound
 from archive.core.instant import Instant
@@ -104,11 +104,12 @@ def open_case(session: Session, *, number: str, title: str, subject: str, by: Pe
 
     Raises:
         Malformed: number, title or subject is empty, longer than 200 characters, or holds control characters.
-        CaseExists: the number is taken.
+        CaseExists: the number is taken, perhaps in another spelling; the refusal names the number that stands.
     """
     clean = required_text("case_number", number)
-    if session.scalar(select(Case.id).where(Case.number == clean)) is not None:
-        raise CaseExists(number=clean)
+    standing = _same_number(session, clean)
+    if standing is not None:
+        raise CaseExists(number=standing[1])
     case = Case(
         number=clean,
         title=required_text("case_title", title),
@@ -213,15 +214,15 @@ def find(session: Session, case_id: int) -> CaseView:
 
 
 def by_number(session: Session, number: str) -> int:
-    """Return the id of the case of this number.
+    """Return the id of the case of this number, however its spaces, widths and brackets are typed.
 
     Raises:
         NotFound: there is none.
     """
-    found = session.scalar(select(Case.id).where(Case.number == number.strip()))
+    found = _same_number(session, number.strip())
     if found is None:
         raise NotFound(what="case", number=number[:64])
-    return found
+    return found[0]
 
 
 def timeline(session: Session, case_id: int) -> Timeline:
@@ -308,6 +309,19 @@ def _bound(session: Session, case_id: int) -> list[Bound]:
         )
         for bound, item in found
     ]
+
+
+def _same_number(session: Session, number: str) -> tuple[int, str] | None:
+    """Return the id and number of the case of this number: the one spelled so, else the oldest that `comparable` says is the same.
+
+    The table keeps numbers as they were typed only, so the second look reads every case's id and number, and nothing else of it.
+    """
+    exact = session.execute(select(Case.id, Case.number).where(Case.number == number)).first()
+    if exact is not None:
+        return exact[0], exact[1]
+    wanted = comparable(number)
+    every = session.execute(select(Case.id, Case.number).order_by(Case.id))
+    return next(((case_id, found) for case_id, found in every if comparable(found) == wanted), None)
 
 
 def _case(session: Session, case_id: int) -> Case:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from enum import StrEnum
 
 from archive.core.errors import Malformed
 
 MAX_TEXT = 200
+_BRACKETS = str.maketrans(dict.fromkeys("〔[【", "(") | dict.fromkeys("〕]】", ")"))
 
 
 class Stage(StrEnum):
@@ -57,3 +59,11 @@ def required_text(what: str, text: str) -> str:
     if not clean or len(clean) > MAX_TEXT or any(ord(c) < 0x20 or ord(c) == 0x7F for c in clean):  # noqa: PLR2004 - control characters
         raise Malformed(what=what, value=clean[:40])
     return clean
+
+
+def comparable(number: str) -> str:
+    """Return a case number as it is compared, never as it is shown: people type 〔〕 as [], （） or 【】, and spaces as they please.
+
+    Two numbers are the same if they differ only in white space, full and half width (NFKC), the style of brackets, or case.
+    """
+    return "".join(unicodedata.normalize("NFKC", number).translate(_BRACKETS).upper().split())

@@ -28,14 +28,18 @@ def bind(house, case_id, number, stage=Stage.INVESTIGATION, at=None):
 
 def test_a_number_is_taken_once(house):
     opened(house)
-    with pytest.raises(CaseExists):
-        opened(house, number="  桃市监罚〔2026〕114 号 ")
+    for spelled in ("  桃市监罚〔2026〕114 号 ", "桃市监罚[2026]114号", "桃市监罚（２０２６）114号"):
+        with pytest.raises(CaseExists) as refused:
+            opened(house, number=spelled)
+        assert refused.value.facts["number"] == "桃市监罚〔2026〕114 号"
+    opened(house, number="桃市监罚〔2026〕115 号")
 
 
 def test_a_case_is_found_by_its_number(house):
     case_id = opened(house)
     with house.reading() as session:
         assert case.by_number(session, " 桃市监罚〔2026〕114 号") == case_id
+        assert case.by_number(session, "桃市监罚【2026】114号") == case_id
         with pytest.raises(NotFound):
             case.by_number(session, "桃市监罚")
 

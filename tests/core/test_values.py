@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from archive.core.access import Act, Nobody, PersonCaller, StationCaller, allowed, require
 from archive.core.accession import AccessionNumber, Kind
-from archive.core.cases import Stage, required_text
+from archive.core.cases import Stage, comparable, required_text
 from archive.core.digest import Digest, derived_key, original_key, quarantine_key
 from archive.core.errors import Malformed, NotAllowed, SignInRequired
 from archive.core.instant import Instant, iso, local, parse
@@ -100,6 +100,22 @@ def test_stages_are_named_by_code_or_by_the_laws_word():
 def test_a_text_that_a_case_cannot_carry_is_refused(text):
     with pytest.raises(Malformed):
         required_text("case_title", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "桃市监罚〔2026〕114号A",
+        " 桃市监罚 [2026] 114 号 a",
+        "桃市监罚（２０２６）１１４号Ａ",
+        "桃市监罚(2026)114\u3000号A",
+        "桃市监罚【2026】114号A",
+        "桃市监罚［2026］114号A",
+    ],
+)
+def test_a_case_number_is_the_same_however_it_is_typed(text):
+    assert comparable(text) == "桃市监罚(2026)114号A"
+    assert comparable(text) != comparable("桃市监罚〔2026〕115号A")
 
 
 def test_back_off_grows_and_is_bounded():
