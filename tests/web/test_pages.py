@@ -172,6 +172,26 @@ def test_a_page_that_is_not_there_says_so_in_words_and_with_its_code(chinese: ht
         assert answer.status_code == HTTPStatus.NOT_FOUND
         assert "没有找到" in answer.text
         assert "not_found" in answer.text
+        assert "/sign-in" not in answer.text, address
+    assert "/sign-in" not in chinese.get("/sign-out").text
+
+
+def test_whoever_is_not_signed_in_is_offered_to_from_a_page_that_is_not_there(archive: World) -> None:
+    with httpx.Client(base_url=archive.url, trust_env=False) as client:
+        answer = client.get("/no-such-page", headers={"Cookie": "liuhen_session=spent"})
+        assert answer.status_code == HTTPStatus.NOT_FOUND
+        assert 'href="/sign-in"' in answer.text
+        posted = client.post("/no-such-page", headers={"Cookie": "liuhen_session=spent", "Origin": "https://evil.example"})
+        assert posted.status_code == HTTPStatus.NOT_FOUND
+
+
+def test_changing_the_language_after_a_refused_binding_leads_to_the_page(archive: World, chinese: httpx.Client) -> None:
+    for address in (f"/items/{archive.numbers['film']}", f"/cases/{archive.case_id}"):
+        refused = chinese.post(f"{address}/bind", data={"item": "x", "case": "x", "stage": "review"})
+        assert refused.status_code == HTTPStatus.NOT_FOUND
+        answer = chinese.post("/language", data={"language": "zh-CN", "back": f"{address}/bind"})
+        assert answer.status_code == HTTPStatus.OK
+        assert answer.url.path == address
 
 
 def test_an_item_page_shows_where_it_is_from_and_what_was_done_with_it(archive: World, chinese: httpx.Client) -> None:

@@ -120,6 +120,12 @@ def show(case_id: int, request: Request, caller: Reader) -> Response:
     return _case(request, caller, case_id, {"item": "", "stage": Stage.INVESTIGATION.value, "at": ""})
 
 
+@router.get("/cases/{case_id}/bind")
+def after_bind(case_id: int, _caller: Reader) -> Response:
+    """Lead to the case: a refused form leaves this address behind, and whatever asks for it again means the page."""
+    return RedirectResponse(f"/cases/{case_id}", status_code=303)
+
+
 @router.post("/cases/{case_id}/bind")
 def bind(  # noqa: PLR0917 - one parameter for each field of the form
     case_id: int,

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse
 
-from archive.core.access import Nobody
-from archive.core.errors import Fault, LiuhenError
+from archive.core.access import Caller, Nobody
+from archive.core.errors import Fault, LiuhenError, Refusal
+from archive.web.identity import caller_of
 from archive.web.pages import words
 from archive.web.pages.language import catalogue, chosen
 from archive.web.pages.render import page
@@ -37,7 +38,7 @@ def error_page(request: Request, error: LiuhenError, status: int) -> Response:
     title, advice = told(request, error)
     return page(
         request,
-        getattr(request.state, "caller", Nobody()),
+        _caller(request, error),
         "error.html",
         status=status,
         title=title,
@@ -46,6 +47,20 @@ def error_page(request: Request, error: LiuhenError, status: int) -> Response:
         number=str(error.facts.get("number", ""))[:80],
         fault=isinstance(error, Fault),
     )
+
+
+def _caller(request: Request, error: LiuhenError) -> Caller:
+    """Who reads the page: an address that leads nowhere has no route that would have found out."""
+    known: Caller | None = getattr(request.state, "caller", None)
+    if known is not None:
+        return known
+    if isinstance(error, Fault):
+        # What broke may be what would tell who is calling.
+        return Nobody()
+    try:
+        return caller_of(request)
+    except Refusal:
+        return Nobody()
 
 
 def _to_sign_in(request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
@@ -77,6 +78,12 @@ def progress(number: str, request: Request, caller: Reader, shown: Annotated[str
     if shown and shown != work["form"]:
         response.headers["HX-Refresh"] = "true"
     return response
+
+
+@router.get("/items/{number}/bind")
+def after_bind(number: str, _caller: Reader) -> Response:
+    """Lead to the item: a refused form leaves this address behind, and whatever asks for it again means the page."""
+    return RedirectResponse(f"/items/{quote(number, safe='')}", status_code=303)
 
 
 @router.post("/items/{number}/bind")
