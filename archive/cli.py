@@ -37,6 +37,9 @@ WORKER_GRACE = 20
 RESTART_AFTER = 1.0
 
 
+DATA = click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+
+
 def settings_of(**overrides: object) -> Settings:
     """Return the settings, or end with what is wrong with them."""
     try:
@@ -56,7 +59,7 @@ def cli() -> None:
 @cli.command()
 @click.option("--host", help="Address to listen on (LIUHEN_HOST).")
 @click.option("--port", type=int, help="Port to listen on (LIUHEN_PORT).")
-@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+@DATA
 def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Start the archive: the web process and, beside it, the worker."""
     _log_plainly()
@@ -90,13 +93,13 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+@DATA
 def work(data_dir: Path | None) -> None:
     """Run the worker alone; it ends when standard input closes. `serve` starts one by itself."""
     from workers.embedded import run  # noqa: PLC0415 - the tools are loaded in the process that needs them
 
     _log_plainly()
-    with opened(settings_of(data_dir=data_dir)) as resources:
+    with opened(settings_of(data_dir=data_dir), new=False) as resources:
         run(resources)
 
 
@@ -110,12 +113,13 @@ def station_group() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the credential here; default NAME.credential.json."
 )
-def enrol(name: str, out: Path | None) -> None:
+@DATA
+def enrol(name: str, out: Path | None, data_dir: Path | None) -> None:
     """Enrol a station and write its credential, which is shown nowhere else."""
-    settings = settings_of()
+    settings = settings_of(data_dir=data_dir)
     path = out or Path(f"{name}.credential.json")
     seed = signing.new_seed()
-    with opened(settings) as resources, resources.transaction() as session:
+    with opened(settings, new=False) as resources, resources.transaction() as session:
         station.enrol(session, name=name, public_key=signing.public_of(seed), by="operator", now=resources.now())
         credential = encode(
             {
@@ -141,9 +145,10 @@ def enrol(name: str, out: Path | None) -> None:
 
 @station_group.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_stations(as_json: bool) -> None:  # noqa: FBT001 - a flag
+@DATA
+def list_stations(as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT001 - a flag
     """List enrolled stations."""
-    with opened(settings_of()) as resources, resources.reading() as session:
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.reading() as session:
         found = station.stations(session)
     for each in found:
         facts = {
@@ -156,9 +161,10 @@ def list_stations(as_json: bool) -> None:  # noqa: FBT001 - a flag
 
 @station_group.command("revoke")
 @click.argument("name")
-def revoke(name: str) -> None:
+@DATA
+def revoke(name: str, data_dir: Path | None) -> None:
     """Stop accepting a station's key and tokens."""
-    with opened(settings_of()) as resources, resources.transaction() as session:
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.transaction() as session:
         station.revoke(session, name=name, by="operator", now=resources.now())
 
 
@@ -169,10 +175,11 @@ def admin_group() -> None:
 
 @admin_group.command("password")
 @click.argument("login", default="admin")
-def new_password(login: str) -> None:
+@DATA
+def new_password(login: str, data_dir: Path | None) -> None:
     """Give an account a new password, printed once, and sign it out everywhere."""
     password = secrets.token_urlsafe(12)
-    with opened(settings_of()) as resources, resources.transaction() as session:
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.transaction() as session:
         person.set_password(
             session, login=login, password=password, password_hash=signing.hash_password(password), now=resources.now()
         )
@@ -182,14 +189,17 @@ def new_password(login: str) -> None:
 @cli.command()
 @click.option("--deep", is_flag=True, help="Re-read and re-hash every original and rendition.")
 @click.option("--json", "as_json", is_flag=True, help="One finding a line, for programs.")
-@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
+@DATA
 def fsck(deep: bool, as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT001 - flags
     """Check that everything acknowledged is there, once, and unchanged. Exit code 1 if it is not."""
     found = 0
-    with opened(settings_of(data_dir=data_dir)) as resources, resources.reading() as session, _bar() as bar:
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.reading() as session, _bar() as bar:
         tasks = {name: bar.add_task(name, total=None) for name in ("originals", "renditions")}
 
+        counted = dict.fromkeys(tasks, 0)
+
         def progress(what: str, done: int, total: int) -> None:
+            counted[what] = done
             bar.update(tasks[what], completed=done, total=total)
 
         for finding in fsck_action.check(session, resources.store, deep=deep, now=resources.now(), progress=progress):
@@ -200,7 +210,11 @@ def fsck(deep: bool, as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT
             else:
                 click.echo(f"{'flaw' if finding.flaw else 'note'}\t{finding.code}\t{finding.subject}\t{finding.detail}")
     if not as_json:
-        click.echo("clean" if not found else f"{found} flaws")
+        looked = ", ".join(f"{counted[name]} {name}" for name in counted)
+        where = resources.settings.data_dir.absolute()
+        click.echo(
+            f"{'clean' if not found else f'{found} flaws'}: {looked} in {where}, {'read and hashed' if deep else 'sizes compared'}"
+        )
     sys.exit(REFUSED if found else 0)
 
 
@@ -292,6 +306,9 @@ def main() -> None:
         cli.main(standalone_mode=False)
     except click.ClickException as why:
         why.show()
+        sys.exit(MISUSE)
+    except BadSettings as why:
+        click.UsageError(str(why)).show()
         sys.exit(MISUSE)
     except click.exceptions.Abort:
         sys.exit(130)

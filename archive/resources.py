@@ -22,7 +22,7 @@ from archive.core.instant import Instant
 from archive.ports import ObjectStore
 from archive.records.migrations import upgrade
 from archive.records.session import open_sqlite, reading, writing
-from archive.settings import Settings
+from archive.settings import BadSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,35 @@ def bell_path(settings: Settings) -> Path:
     return settings.data_dir / "run" / "bell"
 
 
+def _same_archive(data: Path, settings: Settings) -> None:
+    """Hold the name that receipts are signed under against the one that this archive began with: who holds a receipt knows only that."""
+    path = data / "keys" / "name"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(settings.signer_name + "\n", "utf-8")
+    kept = path.read_text("utf-8").strip()
+    if kept != settings.signer_name:
+        raise BadSettings(
+            f"{data.absolute()} signs as {kept}, these settings say {settings.signer_name}; give the server's own LIUHEN_AGENCY, "
+            f"or LIUHEN_LOG_NAME={kept} to keep the name under another agency code"
+        )
+
+
 @contextmanager
-def opened(settings: Settings) -> Iterator[Resources]:
-    """Give the embedded profile's resources: SQLite, a local directory, and a bell that the child worker hears."""
+def opened(settings: Settings, *, new: bool = True) -> Iterator[Resources]:
+    """Give the embedded profile's resources: SQLite, a local directory, and a bell that the child worker hears.
+
+    `new` lets an archive be made where there is none; a command that looks at one, or adds to it, asks for one that is there.
+
+    Raises:
+        BadSettings: there is no archive in this directory, or it signs under another name than these settings say.
+    """
     data = settings.data_dir
+    if not new and not (data / "liuhen.db").exists():
+        raise BadSettings(
+            f"{data.absolute()} holds no archive; name its directory (LIUHEN_DATA_DIR), or start `liuhen serve` there first"
+        )
+    _same_archive(data, settings)
     for name in ("scratch", "run"):
         (data / name).mkdir(parents=True, exist_ok=True)
     engine = open_sqlite(data / "liuhen.db")

@@ -15,7 +15,7 @@ from archive.adapters import ffmpeg
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
 from archive.core import media, media_plan, storyboard, telemetry
 from archive.core.errors import ToolFailed
-from archive.core.instant import DAY
+from archive.core.instant import DAY, Instant
 from archive.core.waveform import SAMPLE_RATE, Peaks
 from workers.bench import Bench, Made, opened, publish, tool_version
 from workers.media import VERSION, probed
@@ -37,7 +37,6 @@ def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publ
     Raises:
         ToolFailed: no picture could be decoded.
     """
-    now = resources.now()
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         video = examined.video
@@ -60,10 +59,10 @@ def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publ
         )
         bench.write("storyboard.vtt", storyboard.webvtt(board, "storyboard").encode())
         made.append(_kept(bench, "storyboard.vtt", "storyboard-vtt", "text/vtt; charset=utf-8"))
-    return lambda session: publish(session, bench.original, made, now=now)
+    return lambda session, now: publish(session, bench.original, made, now=now)
 
 
-def _nothing(_session: Session) -> None:
+def _nothing(_session: Session, _now: Instant) -> None:
     """Publish nothing: the bytes have no such track (a job of an older plan)."""
 
 
@@ -129,7 +128,6 @@ def _kept_json(bench: Bench, recipe: str, value: object) -> Made:
 
 def waveform(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Decode the sound once, keep its peaks."""
-    now = resources.now()
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         if examined.audio is None:
@@ -153,12 +151,11 @@ def waveform(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         argv = ffmpeg.pcm(bench.origin, audio=examined.audio)
         bench.run(argv, limits=bench.limits(duration_us=duration), note="waveform", on_bytes=take)
         made = _kept_json(bench, "waveform", peaks.finish().as_json())
-    return lambda session: publish(session, bench.original, [made], now=now)
+    return lambda session, now: publish(session, bench.original, [made], now=now)
 
 
 def stream_hash(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Hash every track's packets as stored; a copy of the tracks in another container can be held against it."""
-    now = resources.now()
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         facts = examined.facts
@@ -180,12 +177,11 @@ def stream_hash(resources: Resources, job: ClaimedJob, report: Report) -> Publis
             for track, row in zip(tracks, rows, strict=True)
         ]
         made = _kept_json(bench, "stream-hash", {"algorithm": "sha256", "of": "packets as stored", "streams": streams})
-    return lambda session: publish(session, bench.original, [made], now=now)
+    return lambda session, now: publish(session, bench.original, [made], now=now)
 
 
 def telemetry_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Take the positions out of the camera's telemetry track."""
-    now = resources.now()
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         track = media_plan.telemetry_track(examined.facts.data)
@@ -199,7 +195,7 @@ def telemetry_of(resources: Resources, job: ClaimedJob, report: Report) -> Publi
         points = telemetry.points(_packets(listed, blob, track.timebase or media.Rational(1, 1000)))
         shown = {"source": "gpmf", "unit": "micro-degrees", "points": [point.as_json() for point in points]}
         made = _kept_json(bench, "telemetry", shown)
-    return lambda session: publish(session, bench.original, [made], now=now)
+    return lambda session, now: publish(session, bench.original, [made], now=now)
 
 
 def _packets(listed: bytes, blob: bytes, timebase: media.Rational) -> list[telemetry.Packet]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from archive.actions import technical
 from archive.adapters import documents, photos
 from archive.adapters.rendering import versions
+from archive.core.instant import Instant
 from workers.bench import Made, opened, publish
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def pages(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     Raises:
         ToolFailed: the renderer itself failed.
     """
-    now = resources.now()
     made: list[Made] = []
     with opened(resources, job, report) as bench:
         document, argv = documents.draw(
@@ -51,7 +51,7 @@ def pages(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             ]
             report(800 + 190 * place // len(document.sizes), "storing")
 
-    def write(session: Session) -> None:
+    def write(session: Session, now: Instant) -> None:
         publish(session, bench.original, made, now=now)
         technical.merge(session, sha256=bench.original, facts={"document": document.as_json()})
 
@@ -64,7 +64,6 @@ def photo(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     Raises:
         ToolFailed: the renderer itself failed.
     """
-    now = resources.now()
     made: list[Made] = []
     with opened(resources, job, report) as bench:
         report(0, "photo")
@@ -77,4 +76,4 @@ def photo(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
                         f"{recipe}.jpg", recipe=recipe, version=VERSION, media_type="image/jpeg", tool=versions(), argvs=argvs
                     )
                 )
-    return lambda session: publish(session, bench.original, made, now=now)
+    return lambda session, now: publish(session, bench.original, made, now=now)

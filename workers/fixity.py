@@ -11,6 +11,7 @@ from archive.actions.fixity import Verdict
 from archive.actions.jobs import ClaimedJob
 from archive.core.digest import LEAF_SIZE, Digest, original_key
 from archive.core.errors import Mismatch, ObjectMissing, Unavailable
+from archive.core.instant import Instant
 from archive.resources import Resources
 from workers.runner import Publish, Report
 
@@ -21,7 +22,6 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     Raises:
         Unavailable: the store cannot be read now, in a way that may pass.
     """
-    now = resources.now()
     key = original_key(Digest(job.sha256))
     with resources.reading() as session:
         size = item.size_of(session, Digest(job.sha256))
@@ -34,7 +34,7 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             raise
         verdict, leaves = Verdict.UNREADABLE, []
 
-    def publish(session: Session) -> None:
+    def publish(session: Session, now: Instant) -> None:
         fixity.record(session, item_id=job.item_id, verdict=verdict, leaves=leaves, now=now)
 
     return publish

@@ -128,7 +128,6 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         ToolFailed: a tool itself failed.
         ObjectMissing: the original is not in the store.
     """
-    now = resources.now()
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         shown: dict[str, object] = {**examined.facts.as_json(), "container": bench.sniffed.container}
@@ -147,7 +146,7 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             plan = plan if document.sizes else replace(plan, works=())
         shown["plan"] = plan.as_json()
 
-    def write(session: Session) -> None:
+    def write(session: Session, now: Instant) -> None:
         technical.record(
             session,
             item_id=job.item_id,
@@ -195,7 +194,6 @@ def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         RenditionRejected: what was made is not what was planned.
         ToolFailed: the encoder failed.
     """
-    now = resources.now()
     wanted = str(job.payload.get("recipe"))
     with opened(resources, job, report) as bench:
         examined = probed(bench)
@@ -211,10 +209,10 @@ def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             if wanted == Action.TRANSCODE.value or not exited or examined.video is None:
                 raise
             payload = {"recipe": Action.TRANSCODE.value, "instead_of": wanted}
-            return lambda session: jobs.enqueue(
+            return lambda session, now: jobs.enqueue(
                 session, kind="rendition", item_id=job.item_id, sha256=job.sha256, payload=payload, now=now
             )
-    return lambda session: publish(session, bench.original, [made], now=now)
+    return lambda session, now: publish(session, bench.original, [made], now=now)
 
 
 def _made(bench: Bench, examined: Examined, recipe: str, *, doubtful: bool) -> Made:

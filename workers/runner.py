@@ -25,8 +25,8 @@ from archive.resources import Resources
 
 log = logging.getLogger("liuhen.worker")
 
-Publish = Callable[[Session], None]
-"""Writes what a job found, in the transaction that finishes it."""
+Publish = Callable[[Session, Instant], None]
+"""Writes what a job found, in the transaction that finishes it and at its time: what began earlier is not on record as earlier."""
 
 Report = Callable[[int, str], None]
 """(permille done, note): called often by handlers; raises LeaseLost or HandBack, upon which the handler ends its tool."""
@@ -64,8 +64,9 @@ def _run(resources: Resources, handler: Handler, job: ClaimedJob, *, stopping: C
             publish = handler(resources, job, report)
         failpoint("job.worked")
         with resources.transaction() as session:
-            jobs.finish(session, job, now=resources.now())
-            publish(session)
+            now = resources.now()
+            jobs.finish(session, job, now=now)
+            publish(session, now)
             failpoint("job.published")
         failpoint("job.committed")
     except LeaseLost:

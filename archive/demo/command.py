@@ -76,14 +76,15 @@ def _show(console: Console, folder: Path, port: int | None, *, keep: bool) -> in
     """Run the demonstration and stay up until a signal comes or the server ends."""
     from archive.demo import run  # noqa: PLC0415 - no other command should load what draws and encodes
 
-    made = run.prepare(folder, keep=keep)
-    server = run.house(folder, port=run.usual_port(PORT) if port is None else port)
-    with run.running(server, console):
-        shown = None if made else run.show(folder, server, console)
-        console.print(run.farewell(server, shown))
-        while not server.ended(wait_s=3600):
-            pass
-        console.print(f"[red]✗[/] 服务器已自行结束 The server ended by itself:\n{server.last_words()}", highlight=False)
+    with run.alone(folder):
+        made = run.prepare(folder, keep=keep)
+        server = run.house(folder, port=run.usual_port(PORT) if port is None else port)
+        with run.running(server, console):
+            shown = None if made else run.show(folder, server, console)
+            console.print(run.farewell(server, shown))
+            while not server.ended(wait_s=3600):
+                pass
+            console.print(f"[red]✗[/] 服务器已自行结束 The server ended by itself:\n{server.last_words()}", highlight=False)
     return FAULT
 
 

@@ -8,6 +8,7 @@ started is ended, and nothing else; without a terminal every step is one plain l
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import socket
 import subprocess
@@ -64,6 +65,24 @@ class Shown:
     numbers: dict[Path, str]
     case_id: int
     credential: Path
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep this folder to one demonstration at a time; the kernel drops the lock with the process.
+
+    Raises:
+        UsageError: Another one runs there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f".{folder.name}.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as why:
+            raise click.UsageError(
+                f"{folder} 中正在运行演示，请先停止 a demonstration is running in there; stop it first"
+            ) from why
+        yield
 
 
 def prepare(folder: Path, *, keep: bool) -> bool:

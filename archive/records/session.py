@@ -19,6 +19,7 @@ BUSY_MS = 30_000
 
 def open_sqlite(path: Path) -> Engine:
     """Return an engine on this file; nothing is created yet but an empty database."""
+    path.touch(mode=0o600)  # before SQLite makes it for everybody to read; its journal takes over the mode
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

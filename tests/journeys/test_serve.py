@@ -130,3 +130,26 @@ def test_a_setting_that_is_none_refuses_to_start(tmp_path, variable):
         server.run("fsck")
     assert failed.value.returncode == 2
     assert next(iter(variable)).encode() in failed.value.stderr
+
+
+def refused(server: RunningServer, *arguments: str) -> str:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        server.run(*arguments)
+    assert failed.value.returncode == 2
+    return failed.value.stderr.decode()
+
+
+@pytest.mark.parametrize("command", [["fsck"], ["station", "enrol", "dock-1"], ["station", "list"], ["admin", "password"]])
+def test_a_command_over_a_folder_without_an_archive_says_so_and_makes_none(tmp_path, command):
+    server = RunningServer(tmp_path / "nowhere")
+    assert "holds no archive" in refused(server, *command)
+    assert not server.data_dir.exists()
+
+
+def test_settings_of_another_archive_enrol_no_station_in_this_one(tmp_path):
+    with RunningServer(tmp_path / "data") as server:
+        other = RunningServer(server.data_dir, settings={"LIUHEN_AGENCY": "000000"})
+        said = refused(other, "station", "enrol", "dock-1", "--out", str(tmp_path / "credential"))
+        assert "signs as liuhen/131102" in said
+        assert not (tmp_path / "credential").exists()
+        assert server.enrol_station("dock-1").exists()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy import text
 
-from archive.actions import fsck
+from archive.actions import custody, fsck
 from archive.core.digest import Digest, original_key
 from archive.core.instant import HOUR, Instant
 from tests.media_files import media_file, workshop
@@ -55,6 +57,13 @@ UNGUARD = ("DROP TRIGGER custody_events_no_update", "DROP TRIGGER custody_events
 
 def test_a_good_archive_is_clean(shop):
     assert findings(shop) == []
+
+
+def test_custody_events_stand_in_the_order_of_their_times(shop):
+    with shop.resources.reading() as session:
+        times = [json.loads(link.body)["at"] for link in custody.chain(session)]
+    assert len(times) > 8
+    assert times == sorted(times)
 
 
 def test_a_missing_original_is_found(shop):
