@@ -320,8 +320,25 @@ def test_a_case_can_be_opened_once_under_its_number(chinese: httpx.Client) -> No
     assert "桃市监罚〔2026〕200号" in opened.text
     again = chinese.post("/cases/new", data=data)
     assert again.status_code == HTTPStatus.CONFLICT
-    assert "已有同一案号的案件" in again.text
+    assert "已有同一案号的案件：桃市监罚〔2026〕200号" in again.text
     assert 'value="无照经营案"' in again.text
+    respelled = chinese.post("/cases/new", data={**data, "number": "桃市监罚[2026] 200 号"})
+    assert "已有同一案号的案件：桃市监罚〔2026〕200号" in respelled.text
+
+
+@pytest.mark.parametrize("wrong", [" ", "长" * 201, "x" * 5000])
+def test_a_case_that_cannot_be_opened_is_told_which_field_is_wrong(archive: World, wrong: str) -> None:
+    names = {"zh-CN": ("案号", "案由", "当事人"), "en": ("Case number", "Title", "Subject")}
+    for language, fields in names.items():
+        with archive.client(language) as client:
+            for field, name in zip(("number", "title", "subject"), fields, strict=True):
+                data = {"number": "桃市监罚〔2026〕299号", "title": "案", "subject": "某人", field: wrong}
+                answer = client.post("/cases/new", data=data)
+                assert answer.status_code == HTTPStatus.BAD_REQUEST
+                said = re.search(r'role="alert">([^<]*)<', answer.text)[1]
+                assert said.startswith((f"{name}：", f"{name}:"))
+                assert "200" in said
+                assert 'name="number"' in answer.text
 
 
 def test_an_empty_case_says_what_to_do_next(chinese: httpx.Client) -> None:

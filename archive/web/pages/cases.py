@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from archive.actions import case
 from archive.actions import item as items
 from archive.core.access import Act, Caller, PersonCaller
-from archive.core.cases import Stage
+from archive.core.cases import MAX_TEXT, Stage
 from archive.core.errors import AlreadyBound, CaseExists, Malformed, NotFound, Refusal
 from archive.core.instant import Instant, from_datetime
 from archive.web.errors import STATUS
@@ -92,9 +92,9 @@ def new(request: Request, caller: Writer) -> Response:
 def open_case(
     request: Request,
     caller: Writer,
-    number: Annotated[str, Form(max_length=1000)] = "",
-    title: Annotated[str, Form(max_length=1000)] = "",
-    subject: Annotated[str, Form(max_length=1000)] = "",
+    number: Annotated[str, Form()] = "",
+    title: Annotated[str, Form()] = "",
+    subject: Annotated[str, Form()] = "",
 ) -> Response:
     """Open a case and show it."""
     resources = resources_of(request)
@@ -110,8 +110,14 @@ def open_case(
 def _new(request: Request, caller: Caller, entered: dict[str, str], why: Refusal | None = None) -> Response:
     status = 200 if why is None else STATUS[why.code]
     with resources_of(request).reading() as session:
-        refused = None if why is None else told(request, why)[1]
+        refused = None if why is None else _open_refused(why, catalogue(chosen(request)).gettext)
         return page(request, caller, "case_new.html", session=session, status=status, entered=entered, refused=refused)
+
+
+def _open_refused(why: Refusal, say: words.Say) -> str:
+    if isinstance(why, CaseExists):
+        return say(words.CASE_TAKEN) % {"number": why.facts["number"]}
+    return say(words.CASE_REFUSED[str(why.facts["what"])]) % {"limit": MAX_TEXT}
 
 
 @router.get("/cases/{case_id}")

@@ -229,6 +229,7 @@ PLAYER: Mapping[str, str] = {
     "silence": N_("silence {length}"),
     "fell_back": N_("{from}: this browser cannot play it. Playing: {to}."),
     "cannot_play": N_("This browser cannot play it. Download the original and open it with a media player."),
+    "undelivered": N_("{from}: the archive could not deliver it ({code})."),
     "nothing_plays": N_("A playable copy is being made. It appears here by itself."),
     "key_play": N_("Play or pause"),
     "key_shuttle": N_("Back, stop, forward; again for faster"),
@@ -275,6 +276,12 @@ BIND_REFUSED: Mapping[str, str] = {
     "stage": N_("Choose a stage."),
     "paper_time": N_("The time on the paper is no date and time."),
 }
+CASE_REFUSED: Mapping[str, str] = {
+    "case_number": N_("Case number: write 1 to %(limit)s characters, on one line."),
+    "case_title": N_("Title: write 1 to %(limit)s characters, on one line."),
+    "case_subject": N_("Subject: write 1 to %(limit)s characters, on one line."),
+}
+CASE_TAKEN = N_("A case of this number is open already: %(number)s.")
 NOT_EXAMINED = N_("The bytes are safe; what is inside is being found out. This page follows by itself.")
 DAMAGED = N_("The file is damaged and nothing of it could be shown. It is kept exactly as it came; what is wrong stands below.")
 UNRECOGNISED = N_("No program here knows this kind of file. It is kept exactly as it came.")
