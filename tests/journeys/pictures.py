@@ -27,7 +27,13 @@ PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 SHOW_AT = """async (second) => {
   const video = (FIND)();
-  if (video.readyState < 1) await new Promise((done) => video.addEventListener('loadedmetadata', done, { once: true }));
+  if (video.readyState < 1) {
+    const known = new Promise((done) => video.addEventListener('loadedmetadata', done, { once: true }));
+    video.preload = 'metadata';
+    video.load();
+    await known;
+  }
+  video.pause();
   const seeked = new Promise((done) => video.addEventListener('seeked', done, { once: true }));
   video.currentTime = second;
   await seeked;

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 PLAY_AFTER_SEEK = """async () => {
   const video = (FIND)();
   const once = (name) => new Promise((done) => video.addEventListener(name, done, { once: true }));
-  if (video.readyState < 1) await once('loadedmetadata');
   video.muted = true;
+  // Nothing is loaded before it is played.
+  if (video.readyState < 1) {
+    const known = once('loadedmetadata');
+    await video.play();
+    await known;
+    video.pause();
+  }
   const seeked = once('seeked');
   video.currentTime = 7.5;
   await seeked;

@@ -81,6 +81,18 @@ export function typing(event: KeyboardEvent): boolean {
   return target instanceof HTMLElement && target.closest("input:not([type=range]), textarea, select, [contenteditable]") !== null;
 }
 
+/** Whether a key press outside a component is free for it: no field, control or link has the focus, and no dialog stands open. */
+export function unclaimed(event: KeyboardEvent): boolean {
+  if (event.defaultPrevented || document.querySelector("dialog[open]")) return false;
+  return event.target instanceof Element && event.target.closest("a[href], button, input, textarea, select, summary, audio, video, [contenteditable], [role=button], [tabindex]:not([tabindex='-1'])") === null;
+}
+
+/** Whether a component is what its page is about, so that keys pressed nowhere in particular are meant for it. */
+export function alone(component: Element): boolean {
+  const all = document.querySelectorAll("lh-player, lh-pages");
+  return all.length === 1 && all[0] === component;
+}
+
 /** Sizes a canvas to its box in device pixels and gives its context scaled to CSS pixels. */
 export function sized(canvas: HTMLCanvasElement): { context: CanvasRenderingContext2D; width: number; height: number } | undefined {
   const width = canvas.clientWidth;

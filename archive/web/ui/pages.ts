@@ -1,6 +1,6 @@
 // <lh-pages>: a document or a photo as pages. data-pages [{number, url, thumb, label}]; without scripts the images inside remain.
 
-import { h, iconButton, keysDialog, typing } from "./dom";
+import { alone, h, iconButton, keysDialog, typing, unclaimed } from "./dom";
 import { word } from "./words";
 
 interface Page {
@@ -23,6 +23,7 @@ export class PagesView extends HTMLElement {
   private turn = 0;
   private keys: HTMLDialogElement | undefined;
   private built = false;
+  private readonly leave = new AbortController();
   private readonly strip = h("div", { class: "lhd-strip", role: "listbox" });
   private readonly stage = h("div", { class: "lhd-stage", tabindex: 0 });
   private readonly sheet = h("img", { class: "lhd-sheet", draggable: "false" });
@@ -56,12 +57,16 @@ export class PagesView extends HTMLElement {
     );
     this.stage.append(this.sheet);
     this.append(h("div", { class: "lhd-body" }, this.strip, this.stage), bar);
-    this.addEventListener("keydown", (event) => this.press(event));
+    document.addEventListener("keydown", (event) => this.hear(event), { signal: this.leave.signal });
     this.sheet.addEventListener("load", () => this.layout());
     this.stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.stage.addEventListener("pointerdown", (event) => this.drag(event));
     new ResizeObserver(() => this.layout()).observe(this.stage);
     this.go(0);
+  }
+
+  disconnectedCallback(): void {
+    this.leave.abort();
   }
 
   private thumb(page: Page, index: number): HTMLElement {
@@ -140,8 +145,14 @@ export class PagesView extends HTMLElement {
     this.stage.addEventListener("pointerup", () => this.stage.removeEventListener("pointermove", move), { once: true });
   }
 
+  /** Keys pressed in the viewer, and those pressed nowhere in particular on a page about this one item. */
+  private hear(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event) || this.keys?.open) return;
+    const inside = event.target instanceof Node && this.contains(event.target);
+    if (inside || (alone(this) && !document.querySelector("lh-timeline") && unclaimed(event))) this.press(event);
+  }
+
   private press(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event)) return;
     const inStrip = (event.target as Element).closest(".lhd-strip") !== null;
     const acts: Record<string, () => void> = {
       PageDown: () => this.go(this.current + 1),

@@ -4,9 +4,11 @@
 // remain. Attributes: data-sources [{label,url}] in the order to try them, data-storyboard-vtt, data-storyboard, data-waveform (addresses; they may
 // appear later, when a job has made them), data-duration-us, data-started-us, data-offset-us, data-zone, data-rate "30000/1001",
 // data-at (seconds to begin at), data-download.
+//
+// Nothing of a recording is asked for until it is played or sought in: the archive writes a replay down with the first byte it sends.
 
 import { mediaTime, shortTime, wallClock } from "./clock";
-import { drawRanges, h, icon, iconButton, keysDialog, typing } from "./dom";
+import { alone, drawRanges, h, icon, iconButton, keysDialog, typing, unclaimed } from "./dom";
 import { stepFrame } from "./frames";
 import { drawStrip, drawTile, type Tile, tileAt, tiles } from "./storyboard";
 import { drawWave, type Peaks, readPeaks, type Silence, silences } from "./waveform";
@@ -19,6 +21,8 @@ interface Source {
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8] as const;
 const SHUTTLE_TICK_MS = 125;
+/** The keys that reach the player from a timeline beside it, which has its own use for the others. */
+const SHARED = [" ", "j", "k", "l"];
 
 export class Player extends HTMLElement {
   static observedAttributes = ["data-storyboard", "data-storyboard-vtt", "data-waveform", "data-sources"];
@@ -31,6 +35,8 @@ export class Player extends HTMLElement {
   private peaks: Peaks | undefined;
   private quiet: readonly Silence[] = [];
   private frameTime: number | undefined;
+  /** The second to be at once the media is loaded; until then it is where the player stands. */
+  private wanted: number | undefined;
   private stepping = false;
   private shuttle = 0;
   private shuttleTimer = 0;
@@ -64,6 +70,8 @@ export class Player extends HTMLElement {
     this.built = true;
     const given = this.querySelector<HTMLVideoElement | HTMLAudioElement>("video, audio");
     if (given) this.media = given;
+    this.media.preload = "none";
+    this.wanted = Number(this.dataset["at"] ?? 0) || undefined;
     this.build();
     this.readSources();
     this.listen();
@@ -95,8 +103,33 @@ export class Player extends HTMLElement {
   /** Goes to a second of the recording, within its bounds. */
   seek(seconds: number): void {
     this.frameTime = undefined;
-    this.media.currentTime = Math.min(Math.max(0, seconds), Math.max(0, this.duration - 0.001));
+    const to = Math.min(Math.max(0, seconds), Math.max(0, this.duration - 0.001));
+    if (this.media.readyState > 0) this.media.currentTime = to;
+    else {
+      this.wanted = to;
+      if (this.media.preload === "none") {
+        this.media.preload = "metadata";
+        this.media.load();
+      }
+    }
     this.show();
+  }
+
+  /** Plays from where it stands. */
+  play(): void {
+    this.media.preload = "metadata";
+    void this.media.play().catch(() => undefined);
+  }
+
+  /** Plays what stands and stops what plays. */
+  toggle(): void {
+    this.stopShuttle();
+    if (this.media.paused) this.play();
+    else this.media.pause();
+  }
+
+  private get at(): number {
+    return this.wanted ?? this.media.currentTime;
   }
 
   private get video(): HTMLVideoElement | undefined {
@@ -160,12 +193,14 @@ export class Player extends HTMLElement {
     const on = { signal: this.leave.signal };
     for (const name of ["timeupdate", "seeked", "durationchange", "play", "pause", "ratechange"]) media.addEventListener(name, () => this.show(), on);
     media.addEventListener("progress", () => drawRanges(this.buffered, media.buffered, this.duration), on);
-    media.addEventListener("error", () => this.fallBack(), on);
+    media.addEventListener("error", () => void this.fail(), on);
+    media.addEventListener("play", () => { media.preload = "metadata"; }, on);
     media.addEventListener("loadedmetadata", () => this.begin(), on);
     media.addEventListener("click", () => this.toggle(), on);
     this.speed.addEventListener("change", () => { media.playbackRate = Number(this.speed.value); }, on);
     this.choice.addEventListener("change", () => this.use(Number(this.choice.value)), on);
-    this.addEventListener("keydown", (event) => this.press(event), on);
+    // Before the page's own keys (J and K walk lists) and the timeline's.
+    document.addEventListener("keydown", (event) => this.hear(event), { ...on, capture: true });
     this.rail.addEventListener("pointermove", (event) => this.hover(event), on);
     this.rail.addEventListener("pointerleave", () => { this.preview.hidden = true; }, on);
     this.rail.addEventListener("pointerdown", (event) => this.grab(event), on);
@@ -177,7 +212,8 @@ export class Player extends HTMLElement {
     const video = this.video;
     // A codec the browser cannot decode may still play its sound: a recording without a picture is not being replayed.
     if (video && video.videoWidth === 0 && this.dataset["kind"] === "recording") { this.fallBack(); return; }
-    const at = Number(this.dataset["at"] ?? 0);
+    const at = this.wanted ?? 0;
+    this.wanted = undefined;
     if (at > 0) this.seek(at);
     this.draw();
   }
@@ -196,17 +232,27 @@ export class Player extends HTMLElement {
   private use(index: number): void {
     const source = this.sources[index];
     if (!source) return;
-    const at = this.media.currentTime;
+    this.wanted = this.at;
     const playing = !this.media.paused;
     this.current = index;
     this.choice.value = String(index);
     this.media.src = source.url;
     this.media.addEventListener("loadedmetadata", () => {
-      this.media.currentTime = at;
       this.media.playbackRate = Number(this.speed.value);
       if (playing) void this.media.play().catch(() => undefined);
     }, { once: true, signal: this.leave.signal });
     this.media.load();
+  }
+
+  /** What the archive could not deliver is the archive's matter, and not said of the browser. */
+  private async fail(): Promise<void> {
+    const source = this.sources[this.current];
+    if (!source || !this.media.getAttribute("src")) return;
+    const flaw = await refusal(source.url, this.leave.signal);
+    if (this.leave.signal.aborted || this.sources[this.current]?.url !== source.url) return;
+    if (flaw === undefined) { this.fallBack(); return; }
+    this.say(word("undelivered", { from: source.label, code: flaw }));
+    if (this.current + 1 < this.sources.length) this.use(this.current + 1);
   }
 
   private fallBack(): void {
@@ -229,12 +275,6 @@ export class Player extends HTMLElement {
     this.message.hidden = true;
   }
 
-  private toggle(): void {
-    this.stopShuttle();
-    if (this.media.paused) void this.media.play().catch(() => undefined);
-    else this.media.pause();
-  }
-
   private mute(button: HTMLButtonElement): void {
     this.media.muted = !this.media.muted;
     button.replaceChildren(icon(this.media.muted ? "muted" : "volume"));
@@ -250,6 +290,7 @@ export class Player extends HTMLElement {
     const video = this.video;
     if (!video || this.stepping) return;
     this.stopShuttle();
+    if (video.readyState === 0) { this.seek(this.at + direction * this.frameSeconds); return; }
     video.pause();
     this.stepping = true;
     try {
@@ -268,13 +309,13 @@ export class Player extends HTMLElement {
     const rate = 2 ** (gear - 1);
     if (direction > 0) {
       this.setSpeed(rate);
-      void this.media.play().catch(() => undefined);
+      this.play();
       return;
     }
     this.media.pause();
     this.shuttleTimer = window.setInterval(() => {
-      this.seek(this.media.currentTime - (rate * SHUTTLE_TICK_MS) / 1000);
-      if (this.media.currentTime <= 0) this.stopShuttle();
+      this.seek(this.at - (rate * SHUTTLE_TICK_MS) / 1000);
+      if (this.at <= 0) this.stopShuttle();
     }, SHUTTLE_TICK_MS);
   }
 
@@ -293,10 +334,24 @@ export class Player extends HTMLElement {
     this.setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at + direction))] ?? 1);
   }
 
-  private press(event: KeyboardEvent): void {
+  /** Keys pressed in the player, and those pressed nowhere in particular on a page that is about one recording. */
+  private hear(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event)) return;
+    const target = event.target instanceof Element ? event.target : document.body;
+    if (this.contains(target)) {
+      if (!this.keys?.open) this.press(event);
+      return;
+    }
+    if (!alone(this)) return;
+    const timeline = document.querySelector("lh-timeline");
+    if (timeline && !SHARED.includes(event.key.length === 1 ? event.key.toLowerCase() : event.key)) return;
+    const bar = target.closest("lh-timeline .lht-entry") !== null && !event.defaultPrevented && !document.querySelector("dialog[open]");
+    if (bar || unclaimed(event)) this.press(event);
+  }
+
+  private press(event: KeyboardEvent): void {
     if (event.target instanceof HTMLButtonElement && (event.key === " " || event.key === "Enter")) return;
-    const at = this.media.currentTime;
+    const at = this.at;
     const far = event.shiftKey ? 1 : 5;
     const acts: Record<string, () => void> = {
       " ": () => this.toggle(),
@@ -378,7 +433,7 @@ export class Player extends HTMLElement {
   }
 
   private show(): void {
-    const at = this.media.currentTime;
+    const at = this.at;
     const duration = this.duration;
     const fraction = duration > 0 ? Math.min(1, at / duration) : 0;
     const shown = this.media.paused ? (this.frameTime ?? at) : at;
@@ -436,6 +491,15 @@ export class Player extends HTMLElement {
     this.wave.hidden = false;
     this.draw();
   }
+}
+
+/** The code with which the archive refuses an address, or nothing where it delivers. */
+async function refusal(url: string, signal: AbortSignal): Promise<string | undefined> {
+  const answer = await fetch(url, { headers: { Range: "bytes=0-0" }, signal }).catch(() => undefined);
+  if (!answer) return "unavailable";
+  if (answer.ok) { void answer.body?.cancel(); return undefined; }
+  const problem = (await answer.json().catch(() => undefined)) as { code?: string } | undefined;
+  return problem?.code ?? String(answer.status);
 }
 
 customElements.define("lh-player", Player);

@@ -7,6 +7,7 @@ import htmx from "htmx.org";
 import { dayName, shortTime, wallClock, wallTime, zoneOffset } from "./clock";
 import { h, iconButton, keysDialog, s } from "./dom";
 import { instantAt, place, type Placed, position, type Stretch, ticks } from "./fold";
+import type { Player } from "./player";
 import { word } from "./words";
 
 interface Entry {
@@ -279,7 +280,14 @@ export class TimelineView extends HTMLElement {
       return;
     }
     const at = entry.end > entry.start ? Math.min(second, (entry.end - entry.start) / 1e6) : 0;
-    void htmx.ajax("get", `${entry.player}?at=${at.toFixed(3)}`, { target, swap: "innerHTML" });
+    const open = (): Player | null => target.querySelector<Player>("lh-player");
+    const shown = open();
+    if (shown?.dataset["number"] === entry.id) {
+      shown.seek(at);
+      shown.play();
+      return;
+    }
+    void htmx.ajax("get", `${entry.player}?at=${at.toFixed(3)}`, { target, swap: "innerHTML" }).then(() => open()?.play());
   }
 
   private follow(event: Event): void {
@@ -309,6 +317,7 @@ export class TimelineView extends HTMLElement {
     };
     const focused = (event.target as Element).closest("[data-id]")?.getAttribute("data-id");
     const entry = this.entries.find((one) => one.id === focused);
+    // With a recording open, Space is the player's: it takes the key before it comes here.
     if ((event.key === "Enter" || event.key === " ") && entry) {
       event.preventDefault();
       this.open(entry, 0);
