@@ -65,10 +65,22 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
         yield Window(archive, browser)
 
 
+@contextmanager
+def unwatched(window: Window, address: str) -> Iterator[Page]:
+    """Open a page signed in that may meet refusals, which a browser logs as errors."""
+    with window.browser.new_context(base_url=window.archive.url, locale="zh-CN") as context:
+        for name, value in (("liuhen_session", window.archive.session), ("liuhen_language", "zh-CN")):
+            context.add_cookies([{"name": name, "value": value, "url": window.archive.url}])
+        page = context.new_page()
+        page.goto(address)
+        yield page
+
+
 @pytest.fixture
 def film(window: Window) -> Iterator[Page]:
     with window.page(f"/items/{window.archive.numbers['film']}") as page:
         page.locator("lh-player").focus()
+        page.evaluate("document.querySelector('lh-player').seek(0)")
         until(page, "document.querySelector('lh-player video').readyState >= 2")
         yield page
 
@@ -214,8 +226,54 @@ def test_an_original_that_does_not_decode_gives_way_to_what_does(window: Window)
         }""",
             number,
         )
+        page.keyboard.press("Space")
         expect(page.locator(".lhp-message")).to_have_text("原件：此浏览器不能播放，改播转码件。")
         until(page, "document.querySelector('lh-player video').videoWidth > 0")
+
+
+def test_opening_a_page_asks_for_nothing_of_the_original_until_it_is_played(window: Window) -> None:
+    with window.page("/inbox") as page:
+        asked: list[str] = []
+        page.on("request", lambda one: asked.append(one.url) if one.url.endswith("/original") else None)
+        page.goto(f"/items/{window.archive.numbers['film']}")
+        expect(page.locator(".lhp-strip")).to_be_visible()
+        expect(page.locator(".lhp-total")).to_have_text("/ 0:00:12.000")
+        assert asked == []
+        page.keyboard.press("Space")
+        until(page, f"{TIMED} > 0.2")
+        assert asked
+
+
+def test_a_seek_before_playing_shows_the_picture_of_that_second(window: Window) -> None:
+    with window.page(f"/items/{window.archive.numbers['film']}") as page:
+        expect(page.locator(".lhp-wave")).to_be_visible()
+        wave = page.locator(".lhp-wave").bounding_box()
+        page.mouse.click(wave["x"] + wave["width"] * 0.5, wave["y"] + 10)
+        until(page, f"Math.abs({TIMED} - 6) < 0.2")
+        assert page.evaluate("document.querySelector('lh-player video').paused")
+
+
+def test_what_the_archive_cannot_deliver_is_not_blamed_on_the_browser(window: Window) -> None:
+    with unwatched(window, f"/items/{window.archive.numbers['film']}") as page:
+        page.evaluate("""() => {
+          const player = document.createElement('lh-player');
+          player.dataset.kind = 'recording';
+          player.dataset.sources = JSON.stringify([{ label: '原件', url: '/api/v1/items/2020-00000001/original' }]);
+          document.querySelector('lh-player').replaceWith(player);
+        }""")
+        page.keyboard.press("Space")
+        expect(page.locator(".lhp-message")).to_have_text(re.compile(r"原件：档案库未能提供（\w+）。"))
+
+
+def test_a_refused_binding_brings_its_reason_into_view(window: Window) -> None:
+    # The answer's status is one that a browser's console tells of.
+    with unwatched(window, f"/cases/{window.archive.case_id}") as page:
+        page.set_viewport_size({"width": 1366, "height": 400})
+        page.locator("#f-item").fill("2020-00000001")
+        page.locator("#f-item").press("Enter")
+        page.locator("[data-refused]").wait_for()
+        expect(page.locator("[data-refused]")).to_be_in_viewport()
+        expect(page.locator("[data-refused]")).to_be_focused()
 
 
 def test_sound_without_pictures_has_its_wave_and_plays(window: Window) -> None:
@@ -308,6 +366,19 @@ def test_a_click_on_a_bar_plays_it_beside_the_timeline(window: Window) -> None:
         assert page.locator("#panel lh-player").get_attribute("data-number") == number
         expect(page.locator(f'.lht-recorder[data-id="{number}"] .lht-now')).to_have_count(1)
         expect(page.locator("#panel")).to_contain_text("已校验")
+        paused = "document.querySelector('#panel lh-player video').paused"
+        until(page, f"!{paused}")
+        page.keyboard.press("Space")
+        until(page, paused)
+        at = page.evaluate(TIMED)
+        page.keyboard.press("Space")
+        until(page, f"{TIMED} > {at} + 0.1")
+        assert not page.evaluate(paused)
+        page.keyboard.press("k")
+        until(page, paused)
+        page.locator(f'.lht-recorder[data-id="{number}"]').focus()
+        page.keyboard.press("Enter")
+        until(page, f"!{paused} && {TIMED} < 3")
 
 
 def test_the_timeline_is_worked_by_keyboard_alone(window: Window) -> None:

@@ -24,6 +24,13 @@ async function copy(button: HTMLElement): Promise<void> {
   }, 1600);
 }
 
+// A form that comes back refused may stand far below the fold: its reason is brought to the reader, once what stands above has its height.
+window.addEventListener("load", () => {
+  const refused = document.querySelector<HTMLElement>("[data-refused]");
+  refused?.scrollIntoView({ block: "center" });
+  refused?.focus({ preventScroll: true });
+});
+
 document.addEventListener("click", (event) => {
   const button = (event.target as Element).closest<HTMLElement>("[data-copy]");
   if (button) void copy(button);
