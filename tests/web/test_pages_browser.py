@@ -5,75 +5,22 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from archive.actions import case
-from tests.browser import chromium, needs_chromium
-from tests.web.pages_world import World, work, world
+from tests.browser import needs_chromium
+from tests.web.window import Window, until, unwatched
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = needs_chromium
 FRAME = 1 / 25
 TIMED = "document.querySelector('lh-player video').currentTime"
-
-
-@dataclass(frozen=True)
-class Window:
-    """A browser with one archive to look at."""
-
-    archive: World
-    browser: Browser
-
-    @contextmanager
-    def page(self, address: str, *, language: str = "zh-CN", width: int = 1366, height: int = 768) -> Iterator[Page]:
-        """Open a page signed in; it fails the test if it logs an error or asks another host."""
-        with self.archive.client():
-            pass
-        context = self.browser.new_context(
-            base_url=self.archive.url, viewport={"width": width, "height": height}, locale=language
-        )
-        for name, value in (("liuhen_session", self.archive.session), ("liuhen_language", language)):
-            context.add_cookies([{"name": name, "value": value, "url": self.archive.url}])
-        page = context.new_page()
-        wrong: list[str] = []
-        page.on("pageerror", lambda error: wrong.append(f"script: {error}"))
-        page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-        page.on(
-            "request",
-            lambda asked: wrong.append(asked.url) if not asked.url.startswith((self.archive.url, "blob:", "data:")) else None,
-        )
-        try:
-            page.goto(address)
-            yield page
-            assert not wrong, "\n".join(wrong)
-        finally:
-            context.close()
-
-
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    with world(tmp_path_factory.mktemp("browser") / "data") as archive, chromium() as browser:
-        yield Window(archive, browser)
-
-
-@contextmanager
-def unwatched(window: Window, address: str) -> Iterator[Page]:
-    """Open a page signed in that may meet refusals, which a browser logs as errors."""
-    with window.browser.new_context(base_url=window.archive.url, locale="zh-CN") as context:
-        for name, value in (("liuhen_session", window.archive.session), ("liuhen_language", "zh-CN")):
-            context.add_cookies([{"name": name, "value": value, "url": window.archive.url}])
-        page = context.new_page()
-        page.goto(address)
-        yield page
 
 
 @pytest.fixture
@@ -83,14 +30,6 @@ def film(window: Window) -> Iterator[Page]:
         page.evaluate("document.querySelector('lh-player').seek(0)")
         until(page, "document.querySelector('lh-player video').readyState >= 2")
         yield page
-
-
-def until(page: Page, true: str, *, seconds: float = 20) -> None:
-    """Wait until an expression holds. Playwright's own wait would evaluate it in the page, which the content policy forbids."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(true):
-        assert time.monotonic() < deadline, true
-        page.wait_for_timeout(25)
 
 
 def shown_time(page: Page) -> float:
@@ -399,118 +338,3 @@ def test_the_timeline_is_worked_by_keyboard_alone(window: Window) -> None:
         page.keyboard.press("ArrowUp")
         page.keyboard.press("Enter")
         until(page, "document.querySelector('#panel lh-player video')?.readyState >= 1")
-
-
-def test_pages_of_a_paper_turn_zoom_and_rotate_by_key(window: Window) -> None:
-    with window.page(f"/items/{window.archive.numbers['paper']}") as page:
-        stage, sheet, place = (page.locator(f".lhd-{name}") for name in ("stage", "sheet", "place"))
-        expect(place).to_have_text("1 / 2")
-        until(page, "document.querySelector('.lhd-sheet').naturalWidth > 0")
-        stage.focus()
-        page.keyboard.press("PageDown")
-        expect(place).to_have_text("2 / 2")
-        until(page, "document.querySelector('.lhd-sheet').complete")
-        page.wait_for_timeout(100)
-        fitted = sheet.bounding_box()
-        assert fitted["height"] <= stage.bounding_box()["height"]
-        page.keyboard.press("+")
-        assert sheet.bounding_box()["height"] == pytest.approx(fitted["height"] * 1.25, rel=0.01)
-        page.keyboard.press("0")
-        page.keyboard.press("r")
-        turned = sheet.bounding_box()
-        assert turned["width"] > turned["height"]
-        page.keyboard.press("PageUp")
-        expect(place).to_have_text("1 / 2")
-
-
-def test_a_page_follows_the_work_on_its_item_by_itself(window: Window) -> None:
-    with window.page(f"/items/{window.archive.numbers['waiting']}") as page:
-        expect(page.locator("#progress")).to_contain_text("还有\u20092\u2009项")
-        work(window.archive.resources)
-        expect(page.locator("lh-player")).to_be_visible(timeout=15_000)
-        expect(page.locator("#item-state")).to_contain_text("已校验")
-        expect(page.locator(".lhp-strip")).to_be_visible(timeout=15_000)
-
-
-def test_a_digest_is_copied_whole(window: Window) -> None:
-    with window.page(f"/items/{window.archive.numbers['film']}") as page:
-        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        button = page.get_by_role("button", name="复制完整摘要").first
-        button.click()
-        expect(page.locator("#lh-status")).to_have_text("已复制")
-        assert page.evaluate("navigator.clipboard.readText()") == button.get_attribute("data-copy")
-
-
-def test_a_time_shows_utc_and_its_age_on_hover(window: Window) -> None:
-    with window.page(f"/items/{window.archive.numbers['film']}") as page:
-        moment = page.locator(".lh-facts time").first
-        assert moment.get_attribute("title") == "2026-03-12 01:01:20 UTC"
-        moment.hover()
-        assert re.fullmatch(r"2026-03-12 01:01:20 UTC  ·  \d+天(前|后)", moment.get_attribute("title"))
-
-
-def test_a_filter_left_empty_stays_out_of_the_address(window: Window) -> None:
-    with window.page("/items") as page:
-        page.locator("select[name=kind]").select_option("photo")
-        page.get_by_role("button", name="查找").click()
-        page.wait_for_url("**/items?kind=photo")
-        page.keyboard.press("/")
-        assert page.evaluate("document.activeElement.id") == "lh-search"
-        page.keyboard.press("Escape")
-        page.locator("body").click(position={"x": 700, "y": 740})
-        page.keyboard.press("j")
-        assert page.evaluate("document.activeElement.textContent") == window.archive.numbers["photo"]
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"**/items/{window.archive.numbers['photo']}")
-
-
-@pytest.mark.parametrize("language", ["zh-CN", "en"])
-@pytest.mark.parametrize(
-    ("width", "height"), [(1366, 768), (1920, 1080), (683, 384)], ids=["office", "large", "200 percent zoom"]
-)
-def test_no_page_is_wider_than_its_window(window: Window, language: str, width: int, height: int) -> None:
-    numbers = window.archive.numbers
-    addresses = [
-        "/inbox",
-        "/items",
-        "/cases",
-        "/cases/new",
-        f"/cases/{window.archive.case_id}",
-        "/jobs?state=done",
-        "/quarantine",
-    ]
-    addresses += [f"/items/{numbers[name]}" for name in ("film", "old", "paper", "photo", "sound", "damaged", "unknown")]
-    with window.page("/inbox", language=language, width=width, height=height) as page:
-        for address in addresses:
-            page.goto(address)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
-
-
-def test_nothing_of_a_list_is_cut_off_at_1366_by_768(window: Window) -> None:
-    with window.page("/items") as page:
-        assert page.evaluate(
-            "(() => { const box = document.querySelector('.lh-scroll'); return box.scrollWidth <= box.clientWidth; })()"
-        )
-
-
-@pytest.mark.parametrize("name", ["film", "damaged", "paper"])
-def test_text_has_the_contrast_that_wcag_aa_asks(window: Window, name: str) -> None:
-    with window.page(f"/items/{window.archive.numbers[name]}") as page:
-        poor = page.evaluate("""() => {
-          const parse = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
-          const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-          const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-            if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
-          const found = [];
-          for (const e of document.querySelectorAll('body *')) {
-            if (!e.checkVisibility() || e.closest('.lhp-stage, svg, .lh-sr, select, [disabled]')) continue;
-            if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-            const style = getComputedStyle(e);
-            const [a, b] = [light(parse(style.color)), light(behind(e))].sort((x, y) => y - x);
-            const large = parseFloat(style.fontSize) >= 24;
-            if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) found.push(`${e.textContent.trim().slice(0, 20)} ${style.color}`);
-          }
-          return found;
-        }""")
-        assert poor == []

@@ -7,22 +7,17 @@
 //
 // Nothing of a recording is asked for until it is played or sought in: the archive writes a replay down with the first byte it sends.
 
-import { mediaTime, shortTime, wallClock } from "./clock";
-import { alone, drawRanges, h, icon, iconButton, keysDialog, typing, unclaimed } from "./dom";
+import { mediaTime, shortTime, wallAt } from "./clock";
+import { refusal, type Source } from "./delivery";
+import { drawRanges, h, icon, iconButton, keysDialog } from "./dom";
 import { stepFrame } from "./frames";
-import { drawStrip, drawTile, type Tile, tileAt, tiles } from "./storyboard";
-import { drawWave, type Peaks, readPeaks, type Silence, silences } from "./waveform";
+import { meant, playerKeys } from "./keys";
+import { drawStrip, drawTile, loadBoard, type Tile, tileAt } from "./storyboard";
+import { drawWave, loadPeaks, type Peaks, type Silence, silences } from "./waveform";
 import { word } from "./words";
-
-interface Source {
-  readonly label: string;
-  readonly url: string;
-}
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8] as const;
 const SHUTTLE_TICK_MS = 125;
-/** The keys that reach the player from a timeline beside it, which has its own use for the others. */
-const SHARED = [" ", "j", "k", "l"];
 
 export class Player extends HTMLElement {
   static observedAttributes = ["data-storyboard", "data-storyboard-vtt", "data-waveform", "data-sources"];
@@ -200,7 +195,7 @@ export class Player extends HTMLElement {
     this.speed.addEventListener("change", () => { media.playbackRate = Number(this.speed.value); }, on);
     this.choice.addEventListener("change", () => this.use(Number(this.choice.value)), on);
     // Before the page's own keys (J and K walk lists) and the timeline's.
-    document.addEventListener("keydown", (event) => this.hear(event), { ...on, capture: true });
+    document.addEventListener("keydown", (event) => { if (meant(event, this, this.keys?.open ?? false)) this.press(event); }, { ...on, capture: true });
     this.rail.addEventListener("pointermove", (event) => this.hover(event), on);
     this.rail.addEventListener("pointerleave", () => { this.preview.hidden = true; }, on);
     this.rail.addEventListener("pointerdown", (event) => this.grab(event), on);
@@ -335,20 +330,6 @@ export class Player extends HTMLElement {
   }
 
   /** Keys pressed in the player, and those pressed nowhere in particular on a page that is about one recording. */
-  private hear(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey || typing(event)) return;
-    const target = event.target instanceof Element ? event.target : document.body;
-    if (this.contains(target)) {
-      if (!this.keys?.open) this.press(event);
-      return;
-    }
-    if (!alone(this)) return;
-    const timeline = document.querySelector("lh-timeline");
-    if (timeline && !SHARED.includes(event.key.length === 1 ? event.key.toLowerCase() : event.key)) return;
-    const bar = target.closest("lh-timeline .lht-entry") !== null && !event.defaultPrevented && !document.querySelector("dialog[open]");
-    if (bar || unclaimed(event)) this.press(event);
-  }
-
   private press(event: KeyboardEvent): void {
     if (event.target instanceof HTMLButtonElement && (event.key === " " || event.key === "Enter")) return;
     const at = this.at;
@@ -378,17 +359,7 @@ export class Player extends HTMLElement {
 
   private showKeys(): void {
     if (!this.keys) {
-      this.keys = keysDialog(word("keys"), word("close"), [
-        [[word("space_key")], word("key_play")],
-        [["J", "K", "L"], word("key_shuttle")],
-        [["←", "→"], word("key_arrows")],
-        [["Shift", "←", "→"], word("key_small")],
-        [[",", "."], word("key_frames")],
-        [["[", "]"], word("speed")],
-        [["Home", "End"], word("key_ends")],
-        [["F"], word("full_screen")],
-        [["?"], word("keys")],
-      ]);
+      this.keys = keysDialog(word("keys"), word("close"), playerKeys());
       this.append(this.keys);
     }
     this.keys.showModal();
@@ -406,7 +377,7 @@ export class Player extends HTMLElement {
     this.previewPicture.hidden = !tile;
     if (tile && this.sprite) drawTile(this.previewPicture, this.sprite, tile);
     const gap = this.quiet.find((one) => one.start <= second && second < one.end);
-    const started = this.wallAt(second);
+    const started = wallAt(this.dataset, second);
     this.previewText.textContent = [mediaTime(second), started, gap ? word("silence", { length: shortTime(gap.end - gap.start) }) : undefined].filter(Boolean).join("  ·  ");
     this.preview.hidden = false;
     const half = this.preview.offsetWidth / 2;
@@ -424,14 +395,6 @@ export class Player extends HTMLElement {
     this.rail.addEventListener("pointerup", () => this.rail.removeEventListener("pointermove", move), { once: true });
   }
 
-  /** The corrected wall clock at a second, or the recorder's own where its offset is not known, or nothing. */
-  private wallAt(seconds: number): string | undefined {
-    const started = this.dataset["startedUs"];
-    const zone = this.dataset["zone"];
-    if (!started || !zone) return undefined;
-    return wallClock(Number(started) + Math.round(seconds * 1e6), zone);
-  }
-
   private show(): void {
     const at = this.at;
     const duration = this.duration;
@@ -439,7 +402,7 @@ export class Player extends HTMLElement {
     const shown = this.media.paused ? (this.frameTime ?? at) : at;
     this.time.textContent = mediaTime(shown);
     this.total.textContent = ` / ${mediaTime(duration)}`;
-    this.stamp.textContent = this.wallAt(shown) ?? "";
+    this.stamp.textContent = wallAt(this.dataset, shown) ?? "";
     const unverified = this.dataset["startedUs"] && this.dataset["offsetUs"] === undefined;
     if (unverified) this.stamp.textContent += `  ${word("clock_unverified")}`;
     this.stamp.classList.toggle("lhp-unverified", Boolean(unverified));
@@ -466,40 +429,21 @@ export class Player extends HTMLElement {
   }
 
   private async loadBoard(): Promise<void> {
-    const vtt = this.dataset["storyboardVtt"];
-    const picture = this.dataset["storyboard"];
-    if (!vtt || !picture) return;
-    const answer = await fetch(vtt, { signal: this.leave.signal }).catch(() => undefined);
-    if (!answer?.ok) return;
-    this.board = tiles(await answer.text());
-    const sprite = new Image();
-    sprite.src = picture;
-    await sprite.decode().catch(() => undefined);
-    if (sprite.naturalWidth === 0 || this.board.length === 0) return;
-    this.sprite = sprite;
+    const board = await loadBoard(this.dataset["storyboardVtt"], this.dataset["storyboard"], this.leave.signal);
+    if (!board) return;
+    [this.board, this.sprite] = board;
     this.strip.hidden = false;
     this.draw();
   }
 
   private async loadWave(): Promise<void> {
-    const address = this.dataset["waveform"];
-    if (!address) return;
-    const answer = await fetch(address, { signal: this.leave.signal }).catch(() => undefined);
-    if (!answer?.ok) return;
-    this.peaks = readPeaks((await answer.json()) as Parameters<typeof readPeaks>[0]);
-    this.quiet = silences(this.peaks);
+    const peaks = await loadPeaks(this.dataset["waveform"], this.leave.signal);
+    if (!peaks) return;
+    this.peaks = peaks;
+    this.quiet = silences(peaks);
     this.wave.hidden = false;
     this.draw();
   }
-}
-
-/** The code with which the archive refuses an address, or nothing where it delivers. */
-async function refusal(url: string, signal: AbortSignal): Promise<string | undefined> {
-  const answer = await fetch(url, { headers: { Range: "bytes=0-0" }, signal }).catch(() => undefined);
-  if (!answer) return "unavailable";
-  if (answer.ok) { void answer.body?.cancel(); return undefined; }
-  const problem = (await answer.json().catch(() => undefined)) as { code?: string } | undefined;
-  return problem?.code ?? String(answer.status);
 }
 
 customElements.define("lh-player", Player);

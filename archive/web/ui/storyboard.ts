@@ -60,3 +60,17 @@ export function drawTile(canvas: HTMLCanvasElement, sprite: HTMLImageElement, ti
   canvas.style.height = `${height}px`;
   canvas.getContext("2d")?.drawImage(sprite, tile.x, tile.y, tile.width, tile.height, 0, 0, canvas.width, canvas.height);
 }
+
+/** The tiles of a storyboard and the picture they lie in, or nothing where it is not there (yet). */
+export async function loadBoard(
+  vtt: string | undefined, picture: string | undefined, signal: AbortSignal,
+): Promise<[readonly Tile[], HTMLImageElement] | undefined> {
+  if (!vtt || !picture) return undefined;
+  const answer = await fetch(vtt, { signal }).catch(() => undefined);
+  if (!answer?.ok) return undefined;
+  const board = tiles(await answer.text());
+  const sprite = new Image();
+  sprite.src = picture;
+  await sprite.decode().catch(() => undefined);
+  return sprite.naturalWidth === 0 || board.length === 0 ? undefined : [board, sprite];
+}

@@ -82,3 +82,10 @@ export function readPeaks(written: Written): Peaks {
     high: written.data.filter((_, index) => index % 2 === 1),
   };
 }
+
+/** The peaks at an address, or nothing where they are not there (yet). */
+export async function loadPeaks(address: string | undefined, signal: AbortSignal): Promise<Peaks | undefined> {
+  if (!address) return undefined;
+  const answer = await fetch(address, { signal }).catch(() => undefined);
+  return answer?.ok ? readPeaks((await answer.json()) as Parameters<typeof readPeaks>[0]) : undefined;
+}
