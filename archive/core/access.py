@@ -30,6 +30,9 @@ class Act(StrEnum):
     JOB_READ = "job.read"
     JOB_RERUN = "job.rerun"
     STATUS_READ = "status.read"
+    RELEASE = "release"
+    RULE_READ = "rule.read"
+    RULE_WRITE = "rule.write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,8 @@ class PersonCaller:
 Caller = Nobody | StationCaller | PersonCaller
 
 _ANYBODY = frozenset({Act.PUBLIC, Act.STATION_PROVE})
-_STATION = _ANYBODY | {Act.UPLOAD_CREATE, Act.UPLOAD_TOUCH, Act.RECEIPT_READ}
-_PERSON = frozenset(Act)
+_STATION = _ANYBODY | {Act.UPLOAD_CREATE, Act.UPLOAD_TOUCH, Act.RECEIPT_READ, Act.RELEASE}
+_PERSON = frozenset(Act) - {Act.RELEASE}
 
 
 def allowed(caller: Caller, act: Act) -> bool:

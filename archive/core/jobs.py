@@ -26,12 +26,16 @@ KINDS: dict[str, Work] = {
     # what a person waits for comes first: whether and how it plays
     "examine": Work("quick", 90),
     "read_back": Work("verify", 80),
+    "tiles": Work("media", 85),
+    "assemble": Work("quick", 75),
+    "repair": Work("heavy", 60),
     "rendition": Work("heavy", 50),
     "photo": Work("media", 70),
     "pages": Work("media", 65),
     "storyboard": Work("media", 60),
     "waveform": Work("media", 55),
     "telemetry": Work("media", 40),
+    "notes": Work("media", 35),
     "stream_hash": Work("media", 30),
 }
 LANES = ("quick", "verify", "media", "heavy")

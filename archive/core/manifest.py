@@ -3,8 +3,11 @@
 Invariants: a manifest has exactly one encoding (RFC 8785), so its signature binds every field; `decode(encode(m)) == m`; a name is
 a relative path that no system reads as anything else.
 
-Not guaranteed: that what a recorder wrote into a file's name or header is true. Recorder, officer, sequence and time of start are
-what was read there; the station vouches for the bytes, the carrier and its own clock.
+Two versions are read and the second is written: what the first cannot say (SM3, room, key mark, sidecars, pages of a document) is
+absent from it, and a manifest keeps the version it was signed in.
+
+Not guaranteed: that what a recorder wrote into a file's name, header or sidecar is true. Recorder, officer, sequence and time of start
+are what was read there; the station vouches for the bytes, the carrier and its own clock.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 from archive.core import canonical
 from archive.core.digest import Digest
@@ -32,16 +36,27 @@ _LAST = 84_006 * DAY
 _MAX_OFFSET = 100 * 366 * DAY
 """A recorder with a dead battery starts in 1970 or 2000; more than a century off is no clock."""
 
-_FIELDS = frozenset(
+VERSION = 2
+MAX_PAGES = 2000
+"""Pages of one document made of scans; a file of a case rarely has two hundred."""
+_FIELDS_1 = frozenset(
     {"type", "v", "station", "name", "sha256", "size", "recorder", "officer", "sequence", "started_at", "started_from"}
     | {"clock_offset_us", "carrier", "modified", "station_clock"}
 )
-_SOURCES = frozenset({"name", "media"})
-_CARRIER_KINDS = frozenset({"volume", "folder"})
+_FIELDS = {
+    1: _FIELDS_1,
+    2: _FIELDS_1 | {"sm3", "room", "key_mark", "clock_offset_from", "belongs_to", "facts_from", "document"},
+}
+_SOURCES = frozenset({"name", "media", "sidecar"})
+_OFFSET_SOURCES = frozenset({"given", "measured"})
+_FACT_SOURCES = frozenset({"name", "folder", "sidecar", "media"})
+_CARRIER_KINDS = frozenset({"volume", "folder", "room", "scanner"})
 _STATION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 # Control characters, lone surrogates, and characters that reorder or hide text: a name must look like what it is. U+FEFF, U+2028 and
 # U+2029 are invisible, U+061C, U+200E-F, U+202A-E and U+2066-9 reorder (UAX #9).
 _UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_SM3 = re.compile(r"[0-9a-f]{64}")
+_PAPER = re.compile(r"[0-9a-f]{32}")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _LITERAL_PERCENT = re.compile(r"%(?=[0-9A-Fa-f]{2})")
 _ELLIPSIS = "…"
@@ -49,7 +64,11 @@ _ELLIPSIS = "…"
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The original carrier (原始载体): `kind` volume, known by its file system's identity, or folder, known by device and inode."""
+    """The original carrier (原始载体).
+
+    `kind` is volume, known by its file system's identity, or folder, known by device and inode; room is a folder exported from a fixed
+    room's system (询问室, 听证室, 办案场所), scanner the folder that a scanner writes into.
+    """
 
     label: str
     identity: str
@@ -63,12 +82,33 @@ class Carrier:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Where a scan stands in a document made of several: page `page`, from 1, of `of`; `id` is 32 hexadecimal digits, the same for all."""
+
+    id: str
+    page: int
+    of: int
+    title: str
+
+    def __post_init__(self) -> None:
+        if not _PAPER.fullmatch(self.id):
+            raise Malformed(what="manifest", field="document.id")
+        _whole("document.of", self.of, 1, MAX_PAGES)
+        _whole("document.page", self.page, 1, self.of)
+        _plain("document.title", self.title, MAX_LABEL)
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One file as a station found it; impossible to build wrong.
 
     `name` is the relative path on the carrier with `/` between folders; `size` in bytes; `started_at` is what the recorder's own
-    clock said, `clock_offset_us` what to add to it to get the station's clock (None: clock unverified); `modified` is the file
-    system's time; `station_clock` is when the station signed.
+    clock said, `clock_offset_us` what to add to it to get the station's clock (None: clock unverified) and `clock_offset_from` whether
+    somebody gave it or the station measured it; `modified` is the file system's time; `station_clock` is when the station signed.
+    `sm3` is the bytes' SM3 (GB/T 32905) in hexadecimal where the station's settings ask for it; `room` the fixed room that the folder was
+    exported from; `key_mark` the recorder's own mark of importance (重点标记). A sidecar names the file it describes in `belongs_to`.
+    `facts_from` says where recorder, officer, sequence and start were read, in the order of the alphabet.
+    `v` is the version it is signed in.
     """
 
     station: str
@@ -84,6 +124,14 @@ class Manifest:
     carrier: Carrier
     modified: Instant
     station_clock: Instant
+    sm3: str | None = None
+    room: str | None = None
+    key_mark: bool = False
+    clock_offset_from: str | None = None
+    belongs_to: str | None = None
+    facts_from: tuple[str, ...] = ()
+    document: Page | None = None
+    v: int = VERSION
 
     def __post_init__(self) -> None:
         if not _STATION.fullmatch(self.station):
@@ -105,6 +153,29 @@ class Manifest:
             _whole("clock_offset_us", self.clock_offset_us, -_MAX_OFFSET, _MAX_OFFSET)
         _whole("modified", self.modified, 0, _LAST)
         _whole("station_clock", self.station_clock, 0, _LAST)
+        self._check_second()
+
+    def _check_second(self) -> None:
+        """Hold the second version's fields to their forms; a manifest of the first has none of them."""
+        if self.v not in _FIELDS:
+            raise Malformed(what="manifest", reason="version")
+        if self.v == 1:
+            extra = (self.sm3, self.room, self.clock_offset_from, self.belongs_to, self.document)
+            if self.key_mark or self.facts_from or any(value is not None for value in extra):
+                raise Malformed(what="manifest", reason="version")
+            return
+        if self.sm3 is not None and not _SM3.fullmatch(self.sm3):
+            raise Malformed(what="manifest", field="sm3")
+        if self.room is not None:
+            _plain("room", self.room, MAX_LABEL)
+        if (self.clock_offset_us is None) != (self.clock_offset_from is None) or (
+            self.clock_offset_from is not None and self.clock_offset_from not in _OFFSET_SOURCES
+        ):
+            raise Malformed(what="manifest", field="clock_offset_from")
+        if self.belongs_to is not None:
+            _path(self.belongs_to)
+        if list(self.facts_from) != sorted(set(self.facts_from) & _FACT_SOURCES):
+            raise Malformed(what="manifest", field="facts_from")
 
     def encode(self) -> bytes:
         """Return the canonical bytes.
@@ -112,29 +183,39 @@ class Manifest:
         Raises:
             Malformed: they are more than `MAX_ENCODED`.
         """
-        data = canonical.encode(
-            {
-                "type": "liuhen.manifest",
-                "v": 1,
-                "station": self.station,
-                "name": self.name,
-                "sha256": self.sha256.hex,
-                "size": self.size,
-                "recorder": self.recorder,
-                "officer": self.officer,
-                "sequence": self.sequence,
-                "started_at": self.started_at,
-                "started_from": self.started_from,
-                "clock_offset_us": self.clock_offset_us,
-                "carrier": {
-                    "label": self.carrier.label,
-                    "identity": self.carrier.identity,
-                    "kind": self.carrier.kind,
-                },
-                "modified": self.modified,
-                "station_clock": self.station_clock,
+        fields: dict[str, canonical.Json] = {
+            "type": "liuhen.manifest",
+            "v": self.v,
+            "station": self.station,
+            "name": self.name,
+            "sha256": self.sha256.hex,
+            "size": self.size,
+            "recorder": self.recorder,
+            "officer": self.officer,
+            "sequence": self.sequence,
+            "started_at": self.started_at,
+            "started_from": self.started_from,
+            "clock_offset_us": self.clock_offset_us,
+            "carrier": {
+                "label": self.carrier.label,
+                "identity": self.carrier.identity,
+                "kind": self.carrier.kind,
+            },
+            "modified": self.modified,
+            "station_clock": self.station_clock,
+        }
+        if self.v > 1:
+            page = self.document
+            fields |= {
+                "sm3": self.sm3,
+                "room": self.room,
+                "key_mark": self.key_mark,
+                "clock_offset_from": self.clock_offset_from,
+                "belongs_to": self.belongs_to,
+                "facts_from": list(self.facts_from),
+                "document": None if page is None else {"id": page.id, "page": page.page, "of": page.of, "title": page.title},
             }
-        )
+        data = canonical.encode(fields)
         if len(data) > MAX_ENCODED:
             raise Malformed(what="manifest", reason="too_large", bytes=len(data))
         return data
@@ -142,6 +223,18 @@ class Manifest:
     def signing_bytes(self) -> bytes:
         """Return what the station's key signs."""
         return signing_bytes(self.encode())
+
+
+class _Second(TypedDict, total=False):
+    """The second version's fields as `Manifest` takes them."""
+
+    sm3: str | None
+    room: str | None
+    key_mark: bool
+    clock_offset_from: str | None
+    belongs_to: str | None
+    facts_from: tuple[str, ...]
+    document: Page | None
 
 
 def signing_bytes(encoded: bytes) -> bytes:
@@ -161,9 +254,10 @@ def decode(data: bytes) -> Manifest:
     value = canonical.decode(data)
     if not isinstance(value, dict) or value.get("type") != "liuhen.manifest":
         raise Malformed(what="manifest", reason="type")
-    if value.get("v") != 1 or value["v"] is True:
+    version = value.get("v")
+    if not isinstance(version, int) or isinstance(version, bool) or version not in _FIELDS:
         raise Malformed(what="manifest", reason="version")
-    if value.keys() != _FIELDS:
+    if value.keys() != _FIELDS[version]:
         raise Malformed(what="manifest", reason="fields")
     started_at = _optional_whole(value, "started_at")
     return Manifest(
@@ -180,7 +274,35 @@ def decode(data: bytes) -> Manifest:
         carrier=_carrier(value["carrier"]),
         modified=Instant(_integer(value, "modified")),
         station_clock=Instant(_integer(value, "station_clock")),
+        v=version,
+        **({} if version == 1 else _second(value)),
     )
+
+
+def _second(value: dict[str, canonical.Json]) -> _Second:
+    """Return the fields that the second version added."""
+    key_mark, sources = value["key_mark"], value["facts_from"]
+    if not isinstance(key_mark, bool):
+        raise Malformed(what="manifest", field="key_mark", reason="type")
+    if not isinstance(sources, list):
+        raise Malformed(what="manifest", field="facts_from", reason="type")
+    return {
+        "sm3": _optional_text(value, "sm3"),
+        "room": _optional_text(value, "room"),
+        "key_mark": key_mark,
+        "clock_offset_from": _optional_text(value, "clock_offset_from"),
+        "belongs_to": _optional_text(value, "belongs_to"),
+        "facts_from": tuple(str(source) for source in sources),
+        "document": _document(value["document"]),
+    }
+
+
+def _document(value: canonical.Json) -> Page | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or value.keys() != {"id", "page", "of", "title"}:
+        raise Malformed(what="manifest", field="document")
+    return Page(_text(value, "id"), _integer(value, "page"), _integer(value, "of"), _text(value, "title"))
 
 
 def portable_name(parts: Iterable[str]) -> str:

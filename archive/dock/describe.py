@@ -54,6 +54,7 @@ def describe(source: Source, folder: Folder, digest: Digest, *, by: Reading, sta
     if started is not None and not 0 <= started <= _LATEST:
         started = None
     recorder = _shown(told.device)
+    offset = by.clock_offsets.get(recorder or _EVERY, by.clock_offsets.get(_EVERY))
     return Manifest(
         station=station,
         name=portable_name(source.parts),
@@ -64,7 +65,8 @@ def describe(source: Source, folder: Folder, digest: Digest, *, by: Reading, sta
         sequence=told.sequence,
         started_at=started,
         started_from=None if started is None else started_from,
-        clock_offset_us=by.clock_offsets.get(recorder or _EVERY, by.clock_offsets.get(_EVERY)),
+        clock_offset_us=offset,
+        clock_offset_from=None if offset is None else "given",
         carrier=source.carrier,
         modified=Instant(min(max(source.mtime_ns // 1000, 0), _LATEST)),
         station_clock=now,

@@ -10,7 +10,7 @@ from archive.records.items import Item
 
 
 class Case(Base):
-    """A matter under its number."""
+    """A case under its number; `matter` is its 案由, empty where nobody gave one."""
 
     __tablename__ = "cases"
 
@@ -18,6 +18,7 @@ class Case(Base):
     number: Mapped[str] = mapped_column(unique=True)
     title: Mapped[str]
     subject: Mapped[str]
+    matter: Mapped[str] = mapped_column(default="", server_default="")
     opened_at: Mapped[When]
     opened_by_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, select
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, Size, When
@@ -14,7 +14,8 @@ from archive.records.stations import Station
 class StoredObject(Base):
     """Bytes in the store, named by their SHA-256; the same bytes are one object however often they are taken in.
 
-    `verdict` is that of the last read-back: intact, altered, missing or unreadable; NULL until the first.
+    `verdict` is that of the last read-back: intact, altered, missing or unreadable; NULL until the first. `sm3` is reckoned in a read-back
+    where it is asked for.
     """
 
     __tablename__ = "objects"
@@ -29,6 +30,7 @@ class StoredObject(Base):
     checked_at: Mapped[MaybeWhen]
     verdict: Mapped[str | None]
     leaves: Mapped[list[str] | None] = mapped_column(JSON)
+    sm3: Mapped[str | None] = mapped_column(String(64))
 
 
 class Serial(Base):
@@ -43,7 +45,11 @@ class Serial(Base):
 
 
 class Item(Base):
-    """One archived thing. What came with it (manifest, signature) is kept as it came; what was found out about it may be added to."""
+    """One archived thing. What came with it (manifest, signature) is kept as it came; what was found out about it may be added to.
+
+    `upload_id` is NULL for what the archive put together itself: the page list of a document made of several scans. `belongs_to` is, of a
+    sidecar, the name of the file that it describes; `key_mark` the recorder's own mark of importance (重点标记).
+    """
 
     __tablename__ = "items"
     __table_args__ = (
@@ -51,6 +57,7 @@ class Item(Base):
         CheckConstraint("condition IN ('unchecked', 'sound', 'damaged', 'unrecognised')", name="condition"),
         UniqueConstraint("agency", "letters", "year", "serial", name="uq_items_serial"),
         Index("ix_items_started", "started_at", "id"),
+        Index("ix_items_recorder_started", "recorder", "started_at"),
     )
 
     id: Mapped[IntKey]
@@ -61,7 +68,7 @@ class Item(Base):
     serial: Mapped[int]
     kind: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[Hex] = mapped_column(ForeignKey("objects.sha256"), index=True)
-    upload_id: Mapped[str] = mapped_column(String(64), unique=True)
+    upload_id: Mapped[str | None] = mapped_column(String(64), unique=True)
     same_bytes_as_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"))
     name: Mapped[str]
     media_type: Mapped[str]
@@ -73,9 +80,13 @@ class Item(Base):
     recorder: Mapped[str | None] = mapped_column(index=True)
     officer: Mapped[str | None] = mapped_column(index=True)
     sequence: Mapped[int | None]
+    room: Mapped[str | None]
+    key_mark: Mapped[bool] = mapped_column(default=False, server_default=false())
+    belongs_to: Mapped[str | None]
     carrier: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     clock_started_at: Mapped[MaybeWhen]
     clock_offset_us: Mapped[MaybeWhen]
+    clock_offset_from: Mapped[str | None]
     started_at: Mapped[MaybeWhen]
     started_from: Mapped[str | None]
     duration_us: Mapped[MaybeWhen]

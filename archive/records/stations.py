@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, IntKey, MaybeWhen, When
 
 
 class Station(Base):
-    """A docking station and the public half of its key (Ed25519, 32 bytes, base64)."""
+    """A docking station and the public half of its key (Ed25519, 32 bytes, base64); `sm3`: its settings ask for SM3 beside SHA-256."""
 
     __tablename__ = "stations"
 
     id: Mapped[IntKey]
     name: Mapped[str] = mapped_column(unique=True)
     public_key: Mapped[str]
+    sm3: Mapped[bool] = mapped_column(default=False, server_default=false())
     enrolled_at: Mapped[When]
     revoked_at: Mapped[MaybeWhen]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, String, select
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, MaybeWhen, Size, When
@@ -12,13 +14,16 @@ class Upload(Base):
     """One upload. How many bytes have come is the spool's to say; this row says what they are meant to be and what became of them.
 
     `sent_metadata` is the sender's Upload-Metadata, which tus gives back on asking.
+    `length` is NULL until a sender that deferred it says it. `concat` is partial for bytes that stand only as a part of a final one, which
+    names its `parts` in order; a part that was taken in with its final is joined. `intent` is what the sender wishes done at the accession.
     `floor` is set while bytes whose checksum is not yet known to hold are being written past it.
     """
 
     __tablename__ = "uploads"
     __table_args__ = (
-        CheckConstraint("state IN ('receiving', 'stored', 'refused', 'terminated', 'expired')", name="state"),
+        CheckConstraint("state IN ('receiving', 'stored', 'joined', 'refused', 'terminated', 'expired')", name="state"),
         CheckConstraint("length >= 0", name="length"),
+        CheckConstraint("concat IN ('partial', 'final')", name="concat"),
         CheckConstraint("(station_id IS NULL) <> (person_id IS NULL)", name="one_source"),
         CheckConstraint("state <> 'stored' OR item_id IS NOT NULL", name="stored_item"),
         Index("ix_uploads_signature", "signature"),
@@ -26,7 +31,10 @@ class Upload(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     state: Mapped[str] = mapped_column(default="receiving", index=True)
-    length: Mapped[Size]
+    length: Mapped[Size | None]
+    concat: Mapped[str | None] = mapped_column(String(8))
+    parts: Mapped[list[str] | None] = mapped_column(JSON)
+    intent: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     floor: Mapped[MaybeWhen]
     name: Mapped[str]
     sent_metadata: Mapped[str]

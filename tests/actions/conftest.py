@@ -63,7 +63,9 @@ class House:
             "modified": NOW,
             "station_clock": NOW,
         }
-        return Manifest(**{**given, **facts})
+        given.update(facts)
+        given.setdefault("clock_offset_from", None if given["clock_offset_us"] is None else "given")
+        return Manifest(**given)
 
     def begin(self, content: bytes, *, caller=None, **facts) -> str:
         self.uploads += 1

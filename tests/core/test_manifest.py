@@ -12,9 +12,9 @@ from archive.core import manifest
 from archive.core.digest import Digest
 from archive.core.errors import Malformed
 from archive.core.instant import Instant
-from archive.core.manifest import Carrier, Manifest, decode, portable_name
+from archive.core.manifest import Carrier, Manifest, Page, decode, portable_name
 
-SAMPLE = Manifest(
+FIRST = Manifest(
     station="dock-taocheng-1",
     name="DCIM/20260312/DSJ-A7100231_012345_20260312090120_0001.MP4",
     sha256=Digest.of(b"footage"),
@@ -28,27 +28,61 @@ SAMPLE = Manifest(
     carrier=Carrier(label="执法仪 7", identity="uuid:1A2B-3C4D", kind="volume"),
     modified=Instant(1_773_277_400_000_000),
     station_clock=Instant(1_773_300_000_123_456),
+    v=1,
+)
+SAMPLE = replace(
+    FIRST,
+    sm3="66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0",
+    room="询问室 2",
+    key_mark=True,
+    clock_offset_from="measured",
+    belongs_to="DCIM/20260312/A.MP4",
+    facts_from=("name", "sidecar"),
+    document=Page("0123456789abcdef0123456789abcdef", 2, 3, "现场检查笔录"),
+    v=2,
 )
 
 # Made by hand from RFC 8785 (keys sorted, no white space, UTF-8 as it is); the digest is that of b"footage".
-GOLDEN = (
+FIRST_GOLDEN = (
     '{"carrier":{"identity":"uuid:1A2B-3C4D","kind":"volume","label":"执法仪 7"},"clock_offset_us":-1500000,'
     '"modified":1773277400000000,"name":"DCIM/20260312/DSJ-A7100231_012345_20260312090120_0001.MP4","officer":"012345",'
     '"recorder":"A7100231","sequence":1,"sha256":"066d608d0c4d58f529cf925607900e9e0dd8f0da251e43028986149ce242d44b","size":7,'
     '"started_at":1773277280000000,"started_from":"name","station":"dock-taocheng-1","station_clock":1773300000123456,'
     '"type":"liuhen.manifest","v":1}'
 ).encode()
+GOLDEN = (
+    '{"belongs_to":"DCIM/20260312/A.MP4","carrier":{"identity":"uuid:1A2B-3C4D","kind":"volume","label":"执法仪 7"},'
+    '"clock_offset_from":"measured","clock_offset_us":-1500000,"document":{"id":"0123456789abcdef0123456789abcdef","of":3,"page":2,'
+    '"title":"现场检查笔录"},"facts_from":["name","sidecar"],"key_mark":true,'
+    '"modified":1773277400000000,"name":"DCIM/20260312/DSJ-A7100231_012345_20260312090120_0001.MP4","officer":"012345",'
+    '"recorder":"A7100231","room":"询问室 2","sequence":1,'
+    '"sha256":"066d608d0c4d58f529cf925607900e9e0dd8f0da251e43028986149ce242d44b","size":7,'
+    '"sm3":"66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0",'
+    '"started_at":1773277280000000,"started_from":"name","station":"dock-taocheng-1","station_clock":1773300000123456,'
+    '"type":"liuhen.manifest","v":2}'
+).encode()
 
 shown = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=40)
-carriers = st.builds(Carrier, label=shown, identity=shown, kind=st.sampled_from(["volume", "folder"]))
+carriers = st.builds(Carrier, label=shown, identity=shown, kind=st.sampled_from(["volume", "folder", "room", "scanner"]))
 instants = st.integers(0, 84_006 * 86_400_000_000).map(Instant)
 names = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60), min_size=1, max_size=8).map(
     lambda parts: portable_name(part.replace("/", "-") for part in parts)
 )
 
 
+digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
+fact_sources = st.sets(st.sampled_from(["folder", "media", "name", "sidecar"])).map(sorted).map(tuple)
+
+
+@st.composite
+def pages(draw):
+    of = draw(st.integers(1, 2000))
+    return Page(draw(digests)[:32], draw(st.integers(1, of)), of, draw(shown))
+
+
 @st.composite
 def manifests(draw):
+    offset = draw(st.none() | st.integers(-(10**15), 10**15))
     started = draw(st.none() | instants)
     return Manifest(
         station=draw(st.text(string.ascii_letters + string.digits, min_size=1, max_size=64)),
@@ -59,17 +93,34 @@ def manifests(draw):
         officer=draw(st.none() | shown),
         sequence=draw(st.none() | st.integers(0, 10**12)),
         started_at=started,
-        started_from=None if started is None else draw(st.sampled_from(["name", "media"])),
-        clock_offset_us=draw(st.none() | st.integers(-(10**15), 10**15)),
+        started_from=None if started is None else draw(st.sampled_from(["name", "media", "sidecar"])),
+        clock_offset_us=offset,
         carrier=draw(carriers),
         modified=draw(instants),
         station_clock=draw(instants),
+        sm3=draw(st.none() | digests),
+        room=draw(st.none() | shown),
+        key_mark=draw(st.booleans()),
+        clock_offset_from=None if offset is None else draw(st.sampled_from(["given", "measured"])),
+        belongs_to=draw(st.none() | names),
+        facts_from=draw(fact_sources),
+        document=draw(st.none() | pages()),
     )
 
 
 def test_a_manifest_has_these_bytes_and_no_others():
     assert SAMPLE.encode() == GOLDEN
     assert decode(GOLDEN) == SAMPLE
+
+
+def test_a_manifest_of_the_first_version_is_read_and_written_as_it_was_signed():
+    assert decode(FIRST_GOLDEN) == FIRST
+    assert FIRST.encode() == FIRST_GOLDEN
+
+
+def test_a_manifest_of_the_first_version_says_nothing_that_only_the_second_can():
+    with pytest.raises(Malformed, match="version"):
+        replace(FIRST, room="询问室 2")
 
 
 def test_the_signed_bytes_begin_with_their_context():
@@ -90,8 +141,8 @@ def test_bytes_that_are_no_manifest_are_refused_and_never_crash(data):
 @pytest.mark.parametrize(
     "data",
     [
-        GOLDEN.replace(b'"v":1', b'"v": 1'),
-        GOLDEN.replace(b'{"carrier"', b'{ "carrier"'),
+        GOLDEN.replace(b'"v":2', b'"v": 2'),
+        GOLDEN.replace(b'{"belongs_to"', b'{ "belongs_to"'),
         GOLDEN.replace(b'"size":7', b'"size":7,"size":7'),
         GOLDEN.replace("执".encode(), b"\\u6267"),
         GOLDEN + b"\n",
@@ -106,7 +157,8 @@ def test_any_other_spelling_of_the_same_manifest_is_refused(data):
     ("field", "value"),
     [
         ("type", "liuhen.credential"),
-        ("v", 2),
+        ("v", 1),
+        ("v", 3),
         ("v", True),
         ("v", "1"),
         ("station", ""),
@@ -141,6 +193,27 @@ def test_any_other_spelling_of_the_same_manifest_is_refused(data):
         ("carrier", {"label": "a", "identity": "b"}),
         ("carrier", {"label": "a", "identity": "b", "kind": "network"}),
         ("carrier", {"label": "a", "identity": "b", "kind": "volume", "more": 1}),
+        ("sm3", "66C7"),
+        ("sm3", 7),
+        ("room", ""),
+        ("room", "\u202e2"),
+        ("key_mark", 1),
+        ("key_mark", None),
+        ("clock_offset_from", None),
+        ("clock_offset_from", "guessed"),
+        ("clock_offset_us", None),
+        ("belongs_to", "../A.MP4"),
+        ("facts_from", None),
+        ("facts_from", ["name", "name"]),
+        ("facts_from", ["sidecar", "name"]),
+        ("facts_from", ["dream"]),
+        ("facts_from", [7]),
+        ("document", {}),
+        ("document", {"id": "x", "page": 1, "of": 1, "title": "a"}),
+        ("document", {"id": "0" * 32, "page": 0, "of": 1, "title": "a"}),
+        ("document", {"id": "0" * 32, "page": 2, "of": 1, "title": "a"}),
+        ("document", {"id": "0" * 32, "page": 1, "of": 2001, "title": "a"}),
+        ("document", {"id": "0" * 32, "page": 1, "of": 1, "title": ""}),
         ("more", 1),
     ],
 )

@@ -131,6 +131,7 @@ class Intake:
             started_at=None if started is None else parse(f"{started}+08:00"),
             started_from=None if started is None else "name",
             clock_offset_us=offset if started is not None else None,
+            clock_offset_from=None if started is None or offset is None else "given",
             carrier=Carrier("TF 卡", "0x5a31f0c2", "volume"),
             modified=now,
             station_clock=now,

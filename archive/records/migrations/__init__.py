@@ -5,13 +5,16 @@ Two processes that open a new database at once do so one after the other: the st
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 
 def config() -> Config:
@@ -31,6 +34,25 @@ def upgrade(engine: Engine) -> None:
             return
     with engine.connect() as raw:
         connection = raw.execution_options(writing=True)
-        with connection.begin():
+        with _foreign_keys_off(connection), connection.begin():
             made.attributes["connection"] = connection
             command.upgrade(made, "head")
+            if connection.dialect.name == "sqlite" and (
+                broken := connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+            ):
+                raise sa.exc.IntegrityError("PRAGMA foreign_key_check", None, ValueError(str(broken[:5])))
+
+
+@contextmanager
+def _foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """Let SQLite make a table anew that others refer to; it heeds the pragma only outside a transaction, and all is checked at the end."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection.dbapi_connection
+    assert driver is not None
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")

@@ -1,0 +1,23 @@
+"""Rules that differ by place: data with a legal basis, versioned, never changed and never removed."""
+
+from __future__ import annotations
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import Mapped
+
+from archive.records.base import Base, Facts, IntKey, When
+
+
+class Rule(Base):
+    """One version of an agency's rule; the highest version of a kind is in force. The database refuses to change or remove one."""
+
+    __tablename__ = "rules"
+    __table_args__ = (UniqueConstraint("kind", "version", name="uq_rules_version"),)
+
+    id: Mapped[IntKey]
+    kind: Mapped[str]
+    version: Mapped[int]
+    body: Mapped[Facts]
+    basis: Mapped[str]
+    made_by: Mapped[str]
+    made_at: Mapped[When]
