@@ -72,6 +72,7 @@ def upgrade() -> None:
         "releases",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("item_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("file", sa.String(length=64), nullable=False),
         sa.Column("station_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("asked_at", sa.BigInteger(), nullable=False),
@@ -81,7 +82,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["item_id"], ["items.id"], name=op.f("fk_releases_item_id")),
         sa.ForeignKeyConstraint(["station_id"], ["stations.id"], name=op.f("fk_releases_station_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_releases")),
-        sa.UniqueConstraint("item_id", name=op.f("uq_releases_item_id")),
+        sa.UniqueConstraint("item_id", "file", name="uq_releases_file"),
     )
     op.create_table(
         "paper_pages",
