@@ -225,6 +225,18 @@ class TooEarly(Refusal):
     code = "too_early"
 
 
+class ReleaseBarred(Refusal):
+    """The agency's carrier rule keeps this file on its recorder; the reason and, where it is a case's matter, the case are in the facts."""
+
+    code = "release_barred"
+
+
+class NotVerified(Refusal):
+    """The item's bytes were not found intact the last time they were read, so the recorder is not freed of them."""
+
+    code = "not_verified"
+
+
 class NumbersSpent(Refusal):
     """All numbers of this agency, kind and year are taken."""
 
