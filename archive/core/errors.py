@@ -138,6 +138,24 @@ class PastLength(Refusal):
     code = "past_length"
 
 
+class LengthFixed(Refusal):
+    """The upload's length was declared before, and is another one; it is declared once."""
+
+    code = "length_fixed"
+
+
+class PartsUnfinished(Refusal):
+    """A final upload is made of partial uploads that have all of their bytes; one of these has not."""
+
+    code = "parts_unfinished"
+
+
+class FinalUpload(Refusal):
+    """A final upload consists of its parts; nothing is added to it by hand."""
+
+    code = "final_upload"
+
+
 class ChecksumUnsupported(Refusal):
     """The checksum's algorithm is not one of those offered."""
 
@@ -160,6 +178,12 @@ class UploadGone(Refusal):
     """The upload was ended, expired or refused; make a new one."""
 
     code = "upload_gone"
+
+
+class PageTaken(Refusal):
+    """This page of the document has come already."""
+
+    code = "page_taken"
 
 
 class UploadBusy(Refusal):

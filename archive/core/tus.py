@@ -1,11 +1,13 @@
 """tus 1.0.0 as pure functions: what the headers say, where an upload stands, and whether a body may be added to it.
 
-Source: tus resumable upload protocol 1.0.0 (2016-03-25), core and the extensions creation, creation-with-upload, checksum,
-termination and expiration. Nothing here reads a body, a clock or a disk.
+Source: tus resumable upload protocol 1.0.0 (2016-03-25), core and the extensions creation, creation-with-upload,
+creation-defer-length, checksum, termination, expiration and concatenation. Nothing here reads a body, a clock or a disk.
 
 Invariants: the offset shown never passes the length, and never equals it before the upload was taken in, so that a standard
-client always has one more byte to send, and the request which carries it ends with the accession. A body is admitted only if
-it begins exactly at the offset shown and, where its size is known, ends within the length.
+client always has one more byte to send, and the request which carries it ends with the accession. Only a partial upload, which is
+never taken in by itself, shows all of its bytes. A length is said once: at creation or, deferred, by a later PATCH; said again it is
+the same or refused. A body is admitted only if it begins exactly at the offset shown and, where its size is known, ends within the
+length, or within the archive's maximum as long as the length is not known.
 
 Not guaranteed: that a body of unknown size ends within the length; the receiver counts as it receives (`room`).
 """
@@ -16,14 +18,18 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 from archive.core.errors import (
     ChecksumUnsupported,
+    LengthFixed,
     Malformed,
     OffsetConflict,
+    PartsUnfinished,
     PastLength,
     TusVersionUnsupported,
     UploadTooLarge,
@@ -31,7 +37,15 @@ from archive.core.errors import (
 )
 
 VERSION: Final = "1.0.0"
-EXTENSIONS: Final = ("creation", "creation-with-upload", "checksum", "termination", "expiration")
+EXTENSIONS: Final = (
+    "creation",
+    "creation-with-upload",
+    "creation-defer-length",
+    "checksum",
+    "termination",
+    "expiration",
+    "concatenation",
+)
 CHECKSUM_ALGORITHMS: Final = ("sha1", "sha256")
 CONTENT_TYPE: Final = "application/offset+octet-stream"
 
@@ -54,6 +68,39 @@ class Checksum:
 
     algorithm: str
     expected: bytes
+
+
+class Concat(StrEnum):
+    """What Upload-Concat makes of an upload: bytes that stand only as a part, or the whole that is made of parts."""
+
+    PARTIAL = "partial"
+    FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """What the headers of a creation ask for.
+
+    Attributes:
+        length: Declared length in bytes; None if it is deferred, and for a final upload, whose length is its parts'.
+        concat: None for an ordinary upload.
+        parts: Addresses of a final upload's parts, as they were sent, in order.
+    """
+
+    length: int | None
+    concat: Concat | None = None
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is known of an upload that is to become a part of a final one; sizes in bytes."""
+
+    id: str
+    partial: bool
+    length: int | None
+    size: int
+    floor: int | None
 
 
 def check_version(header: str | None) -> None:
@@ -116,10 +163,113 @@ def parse_length(header: str | None, *, maximum: int) -> int:
         maximum: The most this archive takes, in bytes, inclusive.
 
     Raises:
-        Malformed: There is no length; deferring it is an extension that is not offered.
+        Malformed: There is no length.
         UploadTooLarge: tus 1.0.0, «Tus-Max-Size»: 413.
     """
     length = parse_integer(header, name="Upload-Length")
+    if length > maximum:
+        raise UploadTooLarge(length=length, maximum=maximum)
+    return length
+
+
+def parse_creation(*, length: str | None, defer: str | None, concat: str | None, maximum: int) -> Creation:
+    """Return what a creation asks for (tus 1.0.0, creation, creation-defer-length, concatenation).
+
+    Args:
+        length: The value of Upload-Length.
+        defer: The value of Upload-Defer-Length.
+        concat: The value of Upload-Concat.
+        maximum: The most this archive takes, in bytes, inclusive.
+
+    Raises:
+        Malformed: Not exactly one of length and deferral, a deferral other than «1», a final upload that declares its length or
+            names no part, or another word than partial and final.
+        UploadTooLarge: tus 1.0.0, «Tus-Max-Size»: 413.
+    """
+    kind, _, listed = ("" if concat is None else concat).strip(" \t").partition(";")
+    if concat is not None and (kind not in set(Concat) or (kind == Concat.PARTIAL and listed)):
+        raise Malformed(what="Upload-Concat", why="kind")
+    if kind == Concat.FINAL:
+        if length is not None or defer is not None:
+            raise Malformed(what="Upload-Concat", why="length")
+        parts = tuple(listed.split())
+        if not parts:
+            raise Malformed(what="Upload-Concat", why="parts")
+        return Creation(None, Concat.FINAL, parts)
+    if defer is not None and (defer.strip(" \t") != "1" or length is not None):
+        raise Malformed(what="Upload-Defer-Length")
+    declared = None if defer is not None else parse_length(length, maximum=maximum)
+    return Creation(declared, Concat.PARTIAL if kind else None)
+
+
+def part_id(address: str, *, path: str) -> str:
+    """Return the upload that an address in Upload-Concat names; it may be absolute or relative, and percent-encoded.
+
+    The host is not looked at: behind proxies nobody knows all of our names, and an upload's name is found nowhere else.
+
+    Args:
+        address: As it was sent.
+        path: The path of all uploads here, without a slash at its end.
+
+    Raises:
+        Malformed: It names no upload of this archive.
+    """
+    try:
+        split = urlsplit(address)
+    except ValueError as why:
+        raise Malformed(what="Upload-Concat", why="address") from why
+    before, _, name = unquote(split.path).rpartition("/")
+    if not before.endswith(path) or split.query or split.fragment or not is_upload_id(name):
+        raise Malformed(what="Upload-Concat", why="address")
+    return name
+
+
+def format_concat(concat: str, parts: Sequence[str]) -> str:
+    """Return the Upload-Concat header for what `parse_creation` read."""
+    return f"{concat};{' '.join(parts)}" if concat == Concat.FINAL else concat
+
+
+def settled_length(header: str | None, *, length: int | None, stands: int, maximum: int) -> int | None:
+    """Return the length after a PATCH, which may say a deferred one (tus 1.0.0, creation-defer-length).
+
+    Args:
+        header: The value of Upload-Length, None if the PATCH says none.
+        length: What is known of it before.
+        stands: Bytes that are there.
+        maximum: The most this archive takes, in bytes, inclusive.
+
+    Raises:
+        Malformed: It is no number.
+        LengthFixed: Another one was said before.
+        PastLength: More bytes are there.
+        UploadTooLarge: tus 1.0.0, «Tus-Max-Size»: 413.
+    """
+    if header is None:
+        return length
+    declared = parse_integer(header, name="Upload-Length")
+    if length is not None and declared != length:
+        raise LengthFixed(length=length, declared=declared)
+    if declared < stands:
+        raise PastLength(offset=stands, length=declared)
+    return parse_length(header, maximum=maximum)
+
+
+def joined_length(parts: Sequence[Part], *, maximum: int) -> int:
+    """Return the length of the final upload that these parts make (tus 1.0.0, concatenation).
+
+    Raises:
+        Malformed: One of them is no partial upload, or is named twice: its bytes are given away once.
+        PartsUnfinished: One of them has not all of its bytes; «concatenation-unfinished» is not offered.
+        UploadTooLarge: Together they are more than the maximum.
+    """
+    if len({part.id for part in parts}) != len(parts):
+        raise Malformed(what="Upload-Concat", why="twice")
+    for part in parts:
+        if not part.partial:
+            raise Malformed(what="Upload-Concat", why="not_partial", id=part.id)
+        if not whole(size=part.size, floor=part.floor, length=part.length):
+            raise PartsUnfinished(id=part.id)
+    length = sum(part.size for part in parts)
     if length > maximum:
         raise UploadTooLarge(length=length, maximum=maximum)
     return length
@@ -176,44 +326,54 @@ def parse_checksum(header: str | None) -> Checksum | None:
     return Checksum(algorithm, expected)
 
 
-def shown_offset(*, size: int, floor: int | None, length: int, taken_in: bool) -> int:
+def shown_offset(*, size: int, floor: int | None, length: int | None, taken_in: bool, partial: bool = False) -> int:
     """Return the offset to show for an upload.
 
     Args:
         size: Bytes in the spool.
         floor: Where a checksummed body began that has not been found good, if there is one: nothing above it counts.
-        length: The declared length.
+        length: The declared length, None while it is not known.
         taken_in: Whether the accession is committed.
+        partial: Whether it is a part, which has no accession of its own to wait for.
 
     Returns:
-        `length` only if taken in; one less while the bytes are whole but the accession is not.
+        `length` only if taken in, or for a part; one less while the bytes are whole but the accession is not.
     """
     if taken_in:
+        assert length is not None
         return length
     stands = size if floor is None else min(size, floor)
-    return max(0, min(stands, length - 1))
+    if length is None:
+        return stands
+    return max(0, min(stands, length if partial else length - 1))
 
 
-def whole(*, size: int, floor: int | None, length: int) -> bool:
-    """Return whether every byte is there and none of them is in doubt."""
+def whole(*, size: int, floor: int | None, length: int | None) -> bool:
+    """Return whether every byte is there and none of them is in doubt; without a length nobody knows."""
     return floor is None and size == length
 
 
-def admit(*, claimed: int, shown: int, length: int, body: int | None) -> int:
+def admit(*, claimed: int, shown: int, length: int | None, body: int | None, maximum: int) -> int:
     """Return how many bytes the body may have, if one may be added at all.
 
     Args:
         claimed: Upload-Offset of the request.
         shown: The offset as `shown_offset` has it.
-        length: The declared length.
+        length: The declared length, None while it is not known.
         body: Size of the body in bytes, None if the request does not say.
+        maximum: The most this archive takes, in bytes; the bound while the length is not known.
 
     Raises:
         OffsetConflict: It does not begin where the upload stands (tus 1.0.0, PATCH: 409).
         PastLength: It would end past the length.
+        UploadTooLarge: It would end past the maximum.
     """
     if claimed != shown:
         raise OffsetConflict(claimed=claimed, offset=shown)
+    if length is None:
+        if shown + (body or 0) > maximum:
+            raise UploadTooLarge(length=shown + (body or 0), maximum=maximum)
+        return maximum - shown
     if body is not None and shown + body > length:
         raise PastLength(offset=shown, body=body, length=length)
     return length - shown
