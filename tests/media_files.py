@@ -60,6 +60,11 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="liuhen-media-")
 
 
+def folder() -> Path:
+    """Return where made files are kept until the session ends."""
+    return Path(_folder().name)
+
+
 @functools.cache
 def media_file(name: str) -> Path:
     """Return a file of `RECIPES`, made on first asking; it must not be changed."""
