@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
 
-from archive.actions import custody, jobs
+from archive.actions import custody, intent, jobs
 from archive.core import manifest as manifests
 from archive.core.accession import MAX_SERIAL, AccessionNumber, Kind
 from archive.core.custody import EventKind
@@ -27,9 +27,13 @@ from archive.core.instant import Instant, local
 from archive.core.sniff import Sniffed
 from archive.ports import Put
 from archive.records.items import Item, Serial, StoredObject
+from archive.records.papers import Paper
 from archive.records.people import Person
 from archive.records.stations import Station
 from archive.records.uploads import Quarantined, Upload
+
+PAPER_TYPE = "application/vnd.liuhen.paper+json"
+PAPER_CONTAINER = "paper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +75,16 @@ def accept(
     if session.get(StoredObject, digest.hex) is None:
         session.add(StoredObject(sha256=digest.hex, size=size, stored_at=now))
         session.flush()
-    number = _take_number(session, agency=agency, kind=sniffed.kind, year=local(now, zone).year)
+    # A page of a document is a document, whatever picture it is.
+    kind = Kind.DOCUMENT if (upload.intent or {}).get("document") else sniffed.kind
+    number = _take_number(session, agency=agency, kind=kind, year=local(now, zone).year)
     item = Item(
         number=str(number),
         agency=agency,
         letters=number.kind.letters,
         year=number.year,
         serial=number.serial,
-        kind=sniffed.kind.value,
+        kind=kind.value,
         sha256=digest.hex,
         upload_id=upload_id,
         same_bytes_as_id=None if earlier is None else earlier.id,
@@ -97,19 +103,9 @@ def accept(
     session.add(item)
     session.flush()
     upload.state, upload.ended_at, upload.item_id, upload.floor = "stored", now, item.id, None
-    for kind in ("examine", "read_back"):
-        jobs.enqueue(session, kind=kind, item_id=item.id, sha256=digest.hex, now=now)
     actor = _actor(session, upload)
-    if put is Put.REPAIRED:
-        custody.record(
-            session,
-            kind=EventKind.REPAIRED,
-            at=now,
-            actor="archive",
-            subject=digest.hex,
-            item_id=item.id,
-            facts={"sha256": digest.hex, "from": str(number)},
-        )
+    _promise(session, item, now=now)
+    _tell_repair(session, item, put=put, now=now)
     custody.record(
         session,
         kind=EventKind.STORED,
@@ -125,7 +121,91 @@ def accept(
             "same_bytes_as": None if earlier is None else earlier.number,
         },
     )
+    intent.carry_out(session, upload, item, now=now)
     return _accepted(session, upload)
+
+
+def assembled(
+    session: Session, *, paper_id: str, digest: Digest, size: int, put: Put, agency: str, zone: ZoneInfo, now: Instant
+) -> Accepted:
+    """Take in the page list of a document made of several scans, which is in the store; asking again answers the same.
+
+    Raises:
+        NotFound: there is no such document.
+        NumbersSpent: no number is left of this agency, kind and year.
+    """
+    paper = session.get(Paper, paper_id)
+    if paper is None:
+        raise NotFound(what="document", id=paper_id[:64])
+    if paper.item_id is not None:
+        standing = session.get(Item, paper.item_id)
+        assert standing is not None
+        return Accepted(standing.number, Digest(standing.sha256), None)
+    if session.get(StoredObject, digest.hex) is None:
+        session.add(StoredObject(sha256=digest.hex, size=size, stored_at=now))
+        session.flush()
+    number = _take_number(session, agency=agency, kind=Kind.DOCUMENT, year=local(now, zone).year)
+    item = Item(
+        number=str(number),
+        agency=agency,
+        letters=number.kind.letters,
+        year=number.year,
+        serial=number.serial,
+        kind=Kind.DOCUMENT.value,
+        sha256=digest.hex,
+        upload_id=None,
+        name=paper.title,
+        media_type=PAPER_TYPE,
+        container=PAPER_CONTAINER,
+        station_id=paper.station_id,
+        person_id=paper.person_id,
+        stored_at=now,
+        findings=[],
+        technical={},
+    )
+    session.add(item)
+    session.flush()
+    paper.item_id = item.id
+    _promise(session, item, now=now)
+    _tell_repair(session, item, put=put, now=now)
+    custody.record(
+        session,
+        kind=EventKind.STORED,
+        at=now,
+        actor="archive",
+        subject=str(number),
+        item_id=item.id,
+        facts={
+            "number": str(number),
+            "sha256": digest.hex,
+            "size": size,
+            "document": paper_id,
+            "pages": paper.pages,
+            "same_bytes_as": None,
+        },
+    )
+    intent.bind(session, paper.intent or {}, item, person_id=paper.person_id, now=now)
+    return Accepted(item.number, digest, None)
+
+
+def _promise(session: Session, item: Item, *, now: Instant) -> None:
+    for kind in ("examine", "read_back"):
+        jobs.enqueue(session, kind=kind, item_id=item.id, sha256=item.sha256, now=now)
+
+
+def _tell_repair(session: Session, item: Item, *, put: Put, now: Instant) -> None:
+    """Put it on record where the store found its own copy of these bytes rotten and took the new ones in its place."""
+    if put is not Put.REPAIRED:
+        return
+    custody.record(
+        session,
+        kind=EventKind.REPAIRED,
+        at=now,
+        actor="archive",
+        subject=item.sha256,
+        item_id=item.id,
+        facts={"sha256": item.sha256, "from": item.number},
+    )
 
 
 def quarantine(session: Session, *, upload_id: str, declared: Digest, actual: Digest, size: int, now: Instant) -> None:
@@ -198,6 +278,10 @@ def _from_manifest(encoded: bytes | None) -> dict[str, Any]:
         "carrier": dict(carrier),
         "clock_started_at": signed.started_at,
         "clock_offset_us": signed.clock_offset_us,
+        "clock_offset_from": signed.clock_offset_from or (None if signed.clock_offset_us is None else "given"),
+        "room": signed.room,
+        "key_mark": signed.key_mark,
+        "belongs_to": signed.belongs_to,
         "started_at": corrected,
         "started_from": signed.started_from,
     }

@@ -21,6 +21,7 @@ from archive.ports import ObjectStore
 from archive.records.custody import CustodyEvent
 from archive.records.items import Item, Rendition, Serial, StoredObject
 from archive.records.jobs import Job
+from archive.records.papers import Paper
 from archive.records.uploads import Quarantined, Upload
 
 
@@ -95,12 +96,16 @@ def _items(session: Session) -> Iterator[Finding]:
     )
     promised = {(item_id, kind) for item_id, kind in session.execute(select(Job.item_id, Job.kind))}
     uploads = dict(session.execute(select(Upload.id, Upload.item_id)).all())
+    papers = set(session.scalars(select(Paper.item_id).where(Paper.item_id.is_not(None))))
     for item in session.scalars(select(Item).execution_options(yield_per=500)):
         if counted.get(item.id, 0) != 1:
             yield Finding("ingestion_events", item.number, f"{counted.get(item.id, 0)} custody events of ingestion, 1 expected")
         if item.verified_at is not None and item.id not in read_back:
             yield Finding("verified_unproved", item.number, "verified, but no fixity check is on record")
-        if uploads.get(item.upload_id) != item.id:
+        if item.upload_id is None:
+            if item.id not in papers:
+                yield Finding("upload_differs", item.number, "neither an upload nor a document of scans names this item")
+        elif uploads.get(item.upload_id) != item.id:
             yield Finding("upload_differs", item.number, f"upload {item.upload_id} does not name this item")
         for kind in ("examine", "read_back"):
             if (item.id, kind) not in promised:

@@ -113,7 +113,7 @@ class ItemView:
     container: str
     size: int
     sha256: Digest
-    upload_id: str
+    upload_id: str | None
     same_bytes_as: str | None
     source: str
     source_name: str

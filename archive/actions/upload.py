@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
+from archive.actions import intent
 from archive.core import manifest as manifests
 from archive.core import tus
 from archive.core.access import Caller, Nobody, PersonCaller, StationCaller
@@ -77,6 +78,8 @@ def create(
     Raises:
         SignInRequired: nobody may upload.
         ManifestMissing: a station sent no manifest or no signature.
+        NotFound: the case that it is for is not open.
+        PageTaken: it is a page of a document, and this page has come.
         ManifestWrong: the manifest is another station's, its signature does not hold, or length or digest differ from it.
         Malformed: a name, digest or manifest has not the form it must have.
     """
@@ -108,10 +111,11 @@ def create(
         if known is not None:
             return known
         row.manifest, row.signature, row.station_id = encoded, signature, caller.id
-        row.name, declared = signed.name, signed.sha256
+        row.name, declared, row.intent = signed.name, signed.sha256, intent.of_manifest(signed)
     else:
-        row.person_id = caller.id
+        row.person_id, row.intent = caller.id, intent.of_person(session, metadata)
     row.declared_sha256 = None if declared is None else declared.hex
+    intent.open_paper(session, row, now=now)
     session.add(row)
     session.flush()
     return upload_id

@@ -35,7 +35,6 @@ class EventKind(StrEnum):
     VIEWED = "viewing"
     DOWNLOADED = "dissemination"
     CASE_OPENED = "case opening"
-    ASSEMBLED = "assembly"
     RELEASED = "release"
     RELEASE_BARRED = "release barred"
     RULE_SET = "rule change"
