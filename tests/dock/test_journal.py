@@ -1,10 +1,14 @@
 """Claims about what a station remembers."""
 
+import json
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -153,3 +157,114 @@ def test_a_newer_programs_journal_is_left_alone(tmp_path):
     connection.close()
     with pytest.raises(Malformed, match="newer_version"), Journal.locked(tmp_path / "j"):
         pass
+
+
+def docked(journal, source, data=b"bytes", number="131102-LX-2026-00000001"):
+    """Return the row of a file with its receipt."""
+    entry = signed(journal, source, data)
+    journal.stored(entry, number=number, same_bytes_as=None, now=NOW)
+    journal.verified("a", number, receipt="note", now=NOW)
+    return journal.entry("a", source)
+
+
+def test_a_release_is_remembered_at_every_step(journal):
+    entry = docked(journal, a_source())
+    journal.releasing(entry, now=NOW)
+    assert [row.id for row in journal.unfinished("a", CARD.identity)] == [entry.id]
+    assert journal.unfinished("a", "another card") == journal.unfinished("b", CARD.identity) == []
+    journal.released(entry, now=NOW)
+    assert journal.unfinished("a", CARD.identity) == []
+    found = journal.entry("a", a_source())
+    assert (found.state, found.state.done, found.receipt) == (State.RELEASED, True, "note")
+
+
+def test_what_was_released_or_kept_is_still_known_by_its_bytes(journal):
+    journal.kept(docked(journal, a_source("one")), "key_mark", now=NOW)
+    second = signed(journal, a_source("two"))
+    journal.known(second, journal.docked("a", second.sha256, 5), now=NOW)
+    found = journal.entry("a", a_source("two"))
+    assert (found.state, found.receipt, found.again, found.trouble) == (State.VERIFIED, "note", True, None)
+
+
+def test_a_late_receipt_does_not_bring_back_what_was_released(journal):
+    journal.released(docked(journal, a_source()), now=NOW)
+    journal.verified("a", "131102-LX-2026-00000001", receipt="another", now=NOW)
+    assert journal.entry("a", a_source()).state is State.RELEASED
+
+
+@pytest.mark.parametrize("step", ["releasing", "released"])
+def test_nothing_is_released_without_a_receipt(journal, step):
+    entry = signed(journal, a_source())
+    journal.stored(entry, number="131102-LX-2026-00000001", same_bytes_as=None, now=NOW)
+    with pytest.raises(sqlite3.IntegrityError):
+        getattr(journal, step)(entry, now=NOW)
+    assert journal.entry("a", a_source()).state is State.STORED
+
+
+def test_a_change_that_is_refused_takes_no_other_with_it(journal):
+    entries = [signed(journal, a_source(f"{n}")) for n in range(40)]
+
+    def keep(entry):
+        number = None if entry.id % 2 else f"131102-LX-2026-{entry.id:08d}"
+        try:
+            journal.stored(entry, number=number, same_bytes_as=None, now=NOW)
+        except sqlite3.IntegrityError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(keep, entries))
+    assert kept == [row.state is State.STORED for row in journal.entries()]
+    assert sum(kept) == 20
+
+
+def test_changes_that_wait_for_the_disk_become_durable_together(tmp_path):
+    with Journal.locked(tmp_path / "j") as journal:
+        other = sqlite3.connect(tmp_path / "j", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")  # the disk is busy
+        commits = []
+        journal._writer.set_trace_callback(lambda said: commits.append(said) if said.startswith("COMMIT") else None)
+        threads = [threading.Thread(target=signed, args=(journal, a_source(f"{n}"))) for n in range(12)]
+        for thread in threads:
+            thread.start()
+        while len(journal._queue) < 11:  # one has the pen and waits, the others stand behind it
+            time.sleep(0.01)
+        other.execute("ROLLBACK")
+        other.close()
+        for thread in threads:
+            thread.join()
+        assert len(journal.entries()) == 12
+        assert len(commits) == 2
+
+
+FIRST_VERSION = Path(__file__).with_name("journal-1.json")
+"""The schema and two rows of a journal as the first release wrote it."""
+
+
+def a_first_journal(path):
+    made = json.loads(FIRST_VERSION.read_text("utf-8"))
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(made["schema"])
+    connection.executemany(
+        "INSERT INTO file (archive, carrier, path, size, mtime_ns, state, sha256, manifest, signature, offset, number, receipt, changed_at)"
+        " VALUES ('a', ?, ?, ?, ?, ?, ?, x'7b7d', zeroblob(64), ?, ?, ?, 5)",
+        [(CARD.identity, row["path"].encode(), 5, 7, *(row[name] for name in ("state", "sha256", "offset", "number", "receipt")))
+         for row in made["rows"]],
+    )  # fmt: skip
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+
+
+def test_a_journal_of_the_first_release_goes_on_with_all_its_rows(tmp_path):
+    a_first_journal(tmp_path / "j")
+    with Journal.reading(tmp_path / "j") as journal:
+        assert [row.sm3 for row in journal.entries()] == [None, None]
+    with Journal.locked(tmp_path / "j") as journal:
+        first, second = journal.entries()
+        assert (first.shown, first.state, first.offset, first.sm3) == ("REC_0001.MP4", State.SIGNED, 4096, None)
+        assert (second.state, second.number, second.receipt) == (State.VERIFIED, "131102-LX-2026-00000001", "note")
+        journal.releasing(second, now=NOW)
+    with Journal.locked(tmp_path / "j") as journal:
+        assert journal.entry("a", a_source("REC_0002.MP4")).state is State.RELEASING
