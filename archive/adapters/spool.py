@@ -4,6 +4,11 @@ Invariants: what is in a file is what was received, in order, from its first byt
 at a time (an exclusive lock, across processes). Bytes are never changed once a second name points to them, which is how a store takes a
 file over. Memory does not grow with the size of a file. When room runs out, what came is kept.
 
+Of an upload made of parts, at every moment the beginning is durable in the upload's own file, up to the end of the last part whose file
+is gone, and the rest is in the parts' files. So joining them can be broken off anywhere and begun again, and takes no more room than the
+largest part but the first. The kernel's copying from file to file would save nothing: every byte is read for the digest, and parts do
+not begin at the borders of blocks, which sharing them would take.
+
 The SHA-256 runs along with the writing and is carried in memory from one request to the next; after a restart it is taken again from
 what the file holds, at the speed of hashing.
 
@@ -21,7 +26,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -133,6 +138,82 @@ class Spool:
             self.carry(upload_id, hasher, position)
             yield self.path(upload_id), Digest(hasher.hexdigest())
 
+    def join(self, upload_id: str, parts: Sequence[tuple[str, int]]) -> None:
+        """Make an upload's file of its parts' files, which are gone afterwards; asking again changes nothing.
+
+        Args:
+            upload_id: The upload to make.
+            parts: Its parts in order, each with its size in bytes.
+
+        Raises:
+            NotFound: There are no files: it was joined and dropped after its accession.
+            DiskFull: There is no room for a copy of the next part; what is joined stays.
+            Unavailable: A part's file is not as long as it was, or the disk failed.
+        """
+        held = [(part, size) for part, size in parts if size]
+        if not held:
+            self.begin(upload_id)
+        else:
+            with ExitStack() as stack:
+                fd = self._adopt(stack, upload_id, *held[0])
+                if os.fstat(fd).st_nlink == 1:  # otherwise a store has it, which takes only what is whole
+                    self._append_parts(upload_id, fd, held)
+        for part, _ in parts:
+            self.discard(part)
+
+    def _adopt(self, stack: ExitStack, upload_id: str, first: str, size: int) -> int:
+        """Return the upload's file, locked as long as the stack lasts: the first part's, made the upload's own if it is not yet."""
+        for _ in range(3):  # whoever comes second finds the first part's file gone, and then the upload's own
+            with suppress(NotFound):
+                return stack.enter_context(self._locked(upload_id, os.O_RDWR, wait=True))
+            with suppress(NotFound), ExitStack() as own:
+                fd = own.enter_context(self._locked(first, os.O_RDWR, wait=True))
+                if not self._is(first, fd):
+                    continue
+                if os.fstat(fd).st_size != size:
+                    raise Unavailable(id=first, size=os.fstat(fd).st_size, expected=size)
+                sync_file(fd)
+                with self._guard:
+                    if (carried := self._running.pop(first, None)) is not None:
+                        self._running[upload_id] = carried
+                self.path(first).rename(self.path(upload_id))
+                failpoint("join.renamed")
+                sync_path(self._directory)  # before anything is added: a part's file is never longer than the part
+                failpoint("join.adopted")
+                stack.push(own.pop_all())
+                return fd
+        raise NotFound(what="upload", id=upload_id)
+
+    def _append_parts(self, upload_id: str, fd: int, parts: Sequence[tuple[str, int]]) -> None:
+        gone = max(index for index, (part, _) in enumerate(parts) if index == 0 or not self.path(part).exists())
+        position = sum(size for _, size in parts[: gone + 1])
+        if os.fstat(fd).st_size < position:
+            raise Unavailable(id=upload_id, size=os.fstat(fd).st_size, start=position)
+        for part, size in parts[gone + 1 :]:
+            os.ftruncate(fd, position)
+            appender = Appender(self, upload_id, fd, position, free=self._floor)
+            try:
+                self._append_part(appender, part, size)
+            except DiskFull:
+                appender.back_to_start()
+                raise
+            failpoint("join.copied")
+            appender.finish()
+            failpoint("join.durable")
+            self.discard(part)
+            failpoint("join.dropped")
+            position += size
+
+    def _append_part(self, appender: Appender, part: str, size: int) -> None:
+        with self.path(part).open("rb", buffering=0) as source:
+            at = 0
+            while at < size:
+                piece = os.pread(source.fileno(), min(_HASH_PIECE, size - at), at)
+                if not piece:
+                    raise Unavailable(id=part, size=at, expected=size)
+                appender.write([piece])
+                at += len(piece)
+
     def discard(self, upload_id: str) -> None:
         """Remove an upload's file, if there is one."""
         self._forget(upload_id)
@@ -168,6 +249,14 @@ class Spool:
             return self.path(upload_id).stat().st_nlink > 1
         except FileNotFoundError:
             return False
+
+    def _is(self, upload_id: str, fd: int) -> bool:
+        """Say whether the upload's name is this file's."""
+        try:
+            status = self.path(upload_id).stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(status, os.fstat(fd))
 
     def _forget(self, upload_id: str) -> None:
         with self._guard:

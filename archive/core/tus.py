@@ -48,6 +48,8 @@ EXTENSIONS: Final = (
 )
 CHECKSUM_ALGORITHMS: Final = ("sha1", "sha256")
 CONTENT_TYPE: Final = "application/offset+octet-stream"
+UPLOADS: Final = "/api/v1/uploads"
+"""The path of all uploads; stable from the first release on."""
 
 #: tus says nothing of a limit; this is what a signed 64-bit file offset can hold.
 MAX_INTEGER: Final = 2**63 - 1
@@ -202,14 +204,10 @@ def parse_creation(*, length: str | None, defer: str | None, concat: str | None,
     return Creation(declared, Concat.PARTIAL if kind else None)
 
 
-def part_id(address: str, *, path: str) -> str:
+def part_id(address: str) -> str:
     """Return the upload that an address in Upload-Concat names; it may be absolute or relative, and percent-encoded.
 
     The host is not looked at: behind proxies nobody knows all of our names, and an upload's name is found nowhere else.
-
-    Args:
-        address: As it was sent.
-        path: The path of all uploads here, without a slash at its end.
 
     Raises:
         Malformed: It names no upload of this archive.
@@ -219,7 +217,7 @@ def part_id(address: str, *, path: str) -> str:
     except ValueError as why:
         raise Malformed(what="Upload-Concat", why="address") from why
     before, _, name = unquote(split.path).rpartition("/")
-    if not before.endswith(path) or split.query or split.fragment or not is_upload_id(name):
+    if not before.endswith(UPLOADS) or split.query or split.fragment or not is_upload_id(name):
         raise Malformed(what="Upload-Concat", why="address")
     return name
 

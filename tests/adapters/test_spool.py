@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 import resource
 import subprocess
@@ -211,3 +212,103 @@ def test_an_upload_can_begin_with_nothing_and_beginning_twice_is_no_error(spool)
 def test_a_stray_file_in_the_directory_is_no_upload(spool, tmp_path):
     (tmp_path / "spool" / "lost+found").touch()
     assert spool.ids() == []
+
+
+# Parts joined into one
+
+
+PARTS = ("1" * 32, "2" * 32, "3" * 32, "4" * 32)
+
+
+def begun(spool, contents):
+    """Upload each of these as a part and return them with their sizes."""
+    named = list(zip(PARTS, contents, strict=False))
+    for part, content in named:
+        spool.begin(part)
+        if content:
+            add(spool, content, upload_id=part)
+    return [(part, len(content)) for part, content in named]
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=4), st.booleans(), st.booleans())
+def test_parts_are_joined_in_their_order_and_joining_them_again_changes_nothing(tmp_path, contents, restart, again):
+    spool = Spool(tmp_path / "spool", floor=0)
+    spool.discard(ID)
+    parts = begun(spool, contents)
+    if restart:
+        spool = Spool(tmp_path / "spool", floor=0)
+    spool.join(ID, parts)
+    if again:
+        spool.join(ID, parts)
+    with spool.seal(ID) as (path, found):
+        assert path.read_bytes() == b"".join(contents)
+        assert found == Digest.of(b"".join(contents))
+    assert spool.ids() == [ID]
+
+
+@pytest.mark.parametrize(
+    "point", ["join.renamed", "join.adopted", "join.copied", "join.durable", "join.dropped", "upload.written"]
+)
+@pytest.mark.parametrize("passing", [1, 2, 3])
+def test_joining_that_was_cut_off_anywhere_is_begun_again(tmp_path, point, passing):
+    contents = [b"first " * 1000, b"", b"second " * 1000, b"third " * 1000]
+    spool = Spool(tmp_path / "spool", floor=0)
+    parts = begun(spool, contents)
+    script = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from archive import failpoints\n"
+        "from archive.adapters.spool import Spool\n"
+        "failpoints.arm(sys.argv[2])\n"
+        f"Spool(Path(sys.argv[1]), floor=0).join('{ID}', [tuple(part) for part in json.loads(sys.argv[3])])\n"
+    )
+    died = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "spool"), f"{point}:{passing}", json.dumps(parts)], check=False, timeout=60
+    ).returncode
+    assert died == 137 or passing > (1 if "named" in point or "adopted" in point else 2)
+    spool.join(ID, parts)
+    with spool.seal(ID) as (path, found):
+        assert path.read_bytes() == b"".join(contents)
+        assert found == Digest.of(b"".join(contents))
+    assert spool.ids() == [ID]
+
+
+def test_joining_takes_no_room_for_the_first_part_and_stops_where_the_disk_is_full(spool, tmp_path):
+    parts = begun(spool, [b"first", b"second"])
+    inode = spool.path(PARTS[0]).stat().st_ino
+    poor = Spool(tmp_path / "spool", floor=2**62)
+    with pytest.raises(DiskFull):
+        poor.join(ID, parts)
+    assert spool.path(ID).read_bytes() == b"first", "what is joined stays"
+    assert spool.path(ID).stat().st_ino == inode
+    assert spool.path(PARTS[1]).read_bytes() == b"second"
+    spool.join(ID, parts)
+    assert digest(spool) == Digest.of(b"firstsecond")
+
+
+def test_parts_joined_by_several_at_once_are_joined_once(spool):
+    contents = [os.urandom(300_000) for _ in PARTS]
+    parts = begun(spool, contents)
+    joining = [threading.Thread(target=spool.join, args=(ID, parts)) for _ in range(4)]
+    for thread in joining:
+        thread.start()
+    for thread in joining:
+        thread.join()
+    assert digest(spool) == Digest.of(b"".join(contents))
+
+
+def test_a_part_that_lost_bytes_is_not_joined(spool):
+    parts = begun(spool, [b"first", b"second", b"third"])
+    os.truncate(spool.path(PARTS[1]), 2)
+    with pytest.raises(Unavailable):
+        spool.join(ID, parts)
+    assert spool.path(PARTS[2]).read_bytes() == b"third"
+
+
+def test_what_was_joined_and_dropped_is_not_found(spool):
+    parts = begun(spool, [b"first", b"second"])
+    spool.join(ID, parts)
+    spool.discard(ID)
+    with pytest.raises(NotFound):
+        spool.join(ID, parts)
