@@ -42,6 +42,8 @@ const ICONS: Readonly<Record<string, readonly string[]>> = {
   whole: ["M12 4l0 16", "M9 7l3 -3l3 3", "M9 17l3 3l3 -3"],
   rotate: ["M19.95 11a8 8 0 1 0 -.5 4m.5 5v-5h-5"],
   close: ["M18 6l-12 12", "M6 6l12 12"],
+  again: ["M20 11a8.1 8.1 0 0 0 -15.5 -2m-.5 -4v4h4", "M4 13a8.1 8.1 0 0 0 15.5 2m.5 4v-4h-4"],
+  copy: ["M7 9.667a2.667 2.667 0 0 1 2.667 -2.667h8.666a2.667 2.667 0 0 1 2.667 2.667v8.666a2.667 2.667 0 0 1 -2.667 2.667h-8.666a2.667 2.667 0 0 1 -2.667 -2.667l0 -8.666", "M4.012 16.737a2.005 2.005 0 0 1 -1.012 -1.737v-10c0 -1.1 .9 -2 2 -2h10c.75 0 1.158 .385 1.5 1"],
 };
 
 /** A Tabler outline as inline SVG; decoration only, so the control around it must carry the name. */
