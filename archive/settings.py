@@ -39,8 +39,19 @@ class Settings(BaseModel):
     x_accel_prefix: str = Field(
         default="", description="The internal location under which nginx serves the store; empty: we serve."
     )
+    sm3: bool = Field(
+        default=False,
+        description="Reckon SM3 beside SHA-256 for every item, not only where a station asks for it; it takes five times as long.",
+    )
     secure_cookies: bool = Field(default=False, description="Send cookies over HTTPS only; set it behind a TLS proxy.")
     transcode_threads: int = Field(default=0, ge=0, le=64, description="Threads of one transcode; 0 lets the encoder choose.")
+    join_gap_seconds: int = Field(
+        default=2,
+        ge=0,
+        le=60,
+        description="The longest pause between two files of one recorder that still makes them one run; "
+        "recorders lose a second or two at every change of file.",
+    )
     worker: bool = Field(default=True, description="Whether serve starts a worker beside the web process.")
     failpoint: str = Field(default="", description="For crash tests only: the place at which the process ends itself.")
 

@@ -1,8 +1,12 @@
-"""The read-back: read the bytes from the store, hash them and their leaves, and say what was found."""
+"""The read-back: read the bytes from the store, hash them and their leaves, and say what was found.
+
+SM3 is reckoned in the same pass where the item's manifest has one, its station's settings ask for it, or the agency's do.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +17,7 @@ from archive.core.digest import LEAF_SIZE, Digest, original_key
 from archive.core.errors import Mismatch, ObjectMissing, Unavailable
 from archive.core.instant import Instant
 from archive.resources import Resources
+from archive.sm3 import Sm3
 from workers.runner import Publish, Report
 
 
@@ -25,30 +30,43 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     key = original_key(Digest(job.sha256))
     with resources.reading() as session:
         size = item.size_of(session, Digest(job.sha256))
+        sm3 = Sm3() if resources.settings.sm3 or fixity.wants_sm3(session, item_id=job.item_id) else None
     try:
-        verdict, leaves = _compare(resources, key, Digest(job.sha256), size, report)
+        found = _compare(resources, key, Digest(job.sha256), size, sm3, report=report)
     except ObjectMissing:
-        verdict, leaves = Verdict.MISSING, []
+        found = _Found(Verdict.MISSING, [], None)
     except Unavailable:
         if job.attempt < 3:  # noqa: PLR2004 - a passing fault is tried again before it becomes a verdict
             raise
-        verdict, leaves = Verdict.UNREADABLE, []
+        found = _Found(Verdict.UNREADABLE, [], None)
 
     def publish(session: Session, now: Instant) -> None:
-        fixity.record(session, item_id=job.item_id, verdict=verdict, leaves=leaves, now=now)
+        fixity.record(session, item_id=job.item_id, verdict=found.verdict, leaves=found.leaves, sm3=found.sm3, now=now)
 
     return publish
 
 
-def _compare(resources: Resources, key: str, digest: Digest, size: int, report: Report) -> tuple[Verdict, list[Digest]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    verdict: Verdict
+    leaves: list[Digest]
+    sm3: str | None
+
+
+_ALTERED = _Found(Verdict.ALTERED, [], None)
+
+
+def _compare(resources: Resources, key: str, digest: Digest, size: int, sm3: Sm3 | None, *, report: Report) -> _Found:
     whole, leaf = hashlib.sha256(), hashlib.sha256()
     leaves: list[Digest] = []
     read = 0
     try:
         if resources.store.size(key) != size:
-            return Verdict.ALTERED, []
+            return _ALTERED
         for piece in resources.store.reread(key):
             whole.update(piece)
+            if sm3 is not None:
+                sm3.update(piece)
             view = memoryview(piece)
             while view:
                 room = LEAF_SIZE - read % LEAF_SIZE
@@ -60,9 +78,9 @@ def _compare(resources: Resources, key: str, digest: Digest, size: int, report: 
                     leaf = hashlib.sha256()
             report(read * 1000 // max(size, 1), "reading")
     except Mismatch:
-        return Verdict.ALTERED, []
+        return _ALTERED
     if read % LEAF_SIZE or not leaves:
         leaves.append(Digest(leaf.hexdigest()))
     if read != size or whole.hexdigest() != digest.hex:
-        return Verdict.ALTERED, []
-    return Verdict.INTACT, leaves
+        return _ALTERED
+    return _Found(Verdict.INTACT, leaves, None if sm3 is None else sm3.hexdigest())

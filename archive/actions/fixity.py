@@ -1,16 +1,25 @@
-"""Fixity: what re-reading the bytes found, and the receipt that follows from it."""
+"""Fixity: what re-reading the bytes found, and the receipt that follows from it.
+
+SHA-256 names the bytes and is always compared. Where a station signed an SM3 as well, that is compared too: an item whose SM3 does not
+hold never becomes verified, though its bytes may be those that its SHA-256 names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
+from archive.core import manifest as manifests
 from archive.core.accession import AccessionNumber
+from archive.core.canonical import Json
 from archive.core.custody import EventKind
 from archive.core.digest import Digest
-from archive.core.errors import NotFound, TooEarly
+from archive.core.errors import Malformed, NotFound, TooEarly
 from archive.core.instant import Instant
 from archive.core.receipt import Receipt
 from archive.records.items import Item, StoredObject, item_by_number
@@ -26,23 +35,62 @@ class Verdict(StrEnum):
     UNREADABLE = "unreadable"
 
 
-def record(session: Session, *, item_id: int, verdict: Verdict, leaves: list[Digest], now: Instant) -> None:
-    """Record a read-back; an intact one makes the item *verified*, once.
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Answers to many questions at once: receipts, numbers whose bytes are not read back yet, numbers that the asker has no item of."""
 
-    `leaves` are the SHA-256 of the original's 16 MiB leaves in order; kept when the verdict is intact.
+    found: Sequence[Receipt]
+    waiting: Sequence[str]
+    unknown: Sequence[str]
+
+
+MAX_RECEIPTS = 200
+"""Numbers asked for in one request: each is a row and a signature, and a thousand photos are five requests."""
+
+
+def wants_sm3(session: Session, *, item_id: int) -> bool:
+    """Say whether SM3 is to be reckoned for this item: its manifest has one, or its station's settings ask for it.
 
     Raises:
         NotFound: there is no such item.
     """
-    item = session.get(Item, item_id)
-    if item is None:
-        raise NotFound(what="item", id=item_id)
+    item = _item(session, item_id)
+    station = None if item.station_id is None else session.get(Station, item.station_id)
+    return _declared_sm3(item) is not None or (station is not None and station.sm3)
+
+
+def record(
+    session: Session, *, item_id: int, verdict: Verdict, leaves: list[Digest], now: Instant, sm3: str | None = None
+) -> Verdict:
+    """Record a read-back; an intact one makes the item *verified*, once. Return the verdict on the item.
+
+    `verdict` is what SHA-256 says. `leaves` are the SHA-256 of the original's 16 MiB leaves in order, `sm3` what was reckoned of the same
+    bytes, where it was; both are kept when the verdict is intact. An SM3 that is not the one signed makes the item's verdict altered; that
+    of the object only where no other item has shown its bytes to be what they are.
+
+    Raises:
+        NotFound: there is no such item.
+    """
+    item = _item(session, item_id)
     stored = session.get(StoredObject, item.sha256)
     assert stored is not None
-    stored.checked_at, stored.verdict = now, verdict.value
+    declared = _declared_sm3(item)
+    facts: dict[str, Json] = {"number": item.number, "sha256": item.sha256}
+    found = verdict
     if verdict is Verdict.INTACT:
         stored.leaves = [leaf.hex for leaf in leaves]
-        item.verified_at = item.verified_at or now
+        known = {value for value in (declared, stored.sm3) if value is not None}
+        if sm3 is not None:
+            facts["sm3"] = sm3
+            found = verdict if known <= {sm3} else Verdict.ALTERED
+            stored.sm3 = stored.sm3 or sm3
+        if found is Verdict.ALTERED and declared is not None:
+            facts["sm3_signed"] = declared
+        if found is Verdict.INTACT:
+            item.verified_at = item.verified_at or now
+    stored.checked_at = now
+    stored.verdict = verdict.value if found is not verdict and _vouched(session, item) else found.value
+    facts["verdict"] = found.value
     custody.record(
         session,
         kind=EventKind.READ_BACK,
@@ -50,8 +98,9 @@ def record(session: Session, *, item_id: int, verdict: Verdict, leaves: list[Dig
         actor="archive",
         subject=item.number,
         item_id=item.id,
-        facts={"number": item.number, "sha256": item.sha256, "verdict": verdict.value},
+        facts=facts,
     )
+    return found
 
 
 def receipt(session: Session, *, number: str, station_id: int | None = None) -> Receipt:
@@ -67,13 +116,66 @@ def receipt(session: Session, *, number: str, station_id: int | None = None) -> 
     stored = session.get(StoredObject, item.sha256)
     station = None if item.station_id is None else session.get(Station, item.station_id)
     assert stored is not None
-    if item.verified_at is None or stored.verdict != Verdict.INTACT:
+    made = _receipt(item, stored, None if station is None else station.name)
+    if made is None:
         raise TooEarly(number=number, verdict=stored.verdict or "unchecked")
+    return made
+
+
+def receipts(session: Session, *, numbers: Sequence[str], station_id: int | None = None) -> Receipts:
+    """Return the receipts of up to 200 items; `station_id` limits them to what that station sent.
+
+    Raises:
+        Malformed: these are more than 200 numbers.
+    """
+    if len(numbers) > MAX_RECEIPTS:
+        raise Malformed(what="numbers", most=MAX_RECEIPTS)
+    wanted = list(dict.fromkeys(numbers))
+    rows = session.execute(
+        select(Item, StoredObject, Station.name)
+        .join(StoredObject, StoredObject.sha256 == Item.sha256)
+        .outerjoin(Station, Station.id == Item.station_id)
+        .where(Item.number.in_(wanted))
+    )
+    made = {
+        item.number: _receipt(item, stored, name)
+        for item, stored, name in rows
+        if station_id is None or item.station_id == station_id
+    }
+    return Receipts(
+        found=[receipt for number in wanted if (receipt := made.get(number)) is not None],
+        waiting=[number for number in wanted if number in made and made[number] is None],
+        unknown=[number for number in wanted if number not in made],
+    )
+
+
+def _receipt(item: Item, stored: StoredObject, station: str | None) -> Receipt | None:
+    if item.verified_at is None or stored.verdict != Verdict.INTACT:
+        return None
     return Receipt(
         number=AccessionNumber.parse(item.number),
         sha256=Digest(item.sha256),
         size=stored.size,
-        station=None if station is None else station.name,
+        station=station,
         stored_at=Instant(item.stored_at),
         verified_at=Instant(item.verified_at),
+        # a station of the first release, which signs none, takes a receipt with one for no receipt
+        sm3=stored.sm3 if station is None or _declared_sm3(item) is not None else None,
     )
+
+
+def _item(session: Session, item_id: int) -> Item:
+    item = session.get(Item, item_id)
+    if item is None:
+        raise NotFound(what="item", id=item_id)
+    return item
+
+
+def _declared_sm3(item: Item) -> str | None:
+    return None if item.manifest is None else manifests.decode(item.manifest).sm3
+
+
+def _vouched(session: Session, item: Item) -> bool:
+    """Say whether another item of the same bytes was verified: a false SM3 signed by one station must not spoil what another brought."""
+    other = exists().where(Item.sha256 == item.sha256, Item.id != item.id, Item.verified_at.is_not(None))
+    return bool(session.scalar(select(other)))
