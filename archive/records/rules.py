@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy import UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session
 
 from archive.records.base import Base, Facts, IntKey, When
 
@@ -21,3 +21,13 @@ class Rule(Base):
     basis: Mapped[str]
     made_by: Mapped[str]
     made_at: Mapped[When]
+
+
+def rule_versions(session: Session, kind: str) -> list[Rule]:
+    """Return every version of a rule, the first one first."""
+    return list(session.scalars(select(Rule).where(Rule.kind == kind).order_by(Rule.version)))
+
+
+def rule_in_force(session: Session, kind: str) -> Rule | None:
+    """Return the version of a rule that holds, None if nobody ever set one."""
+    return session.scalar(select(Rule).where(Rule.kind == kind).order_by(Rule.version.desc()).limit(1))
