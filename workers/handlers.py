@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers import companions, documents, fixity, media
+from workers import assembly, companions, documents, fixity, media
 from workers.runner import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     "read_back": fixity.read_back,
-    "examine": media.examine,
+    "examine": assembly.examine,
+    "assemble": assembly.assemble,
     "rendition": media.rendition,
     "storyboard": companions.storyboard_of,
     "waveform": companions.waveform,

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from archive.actions import custody, intent, jobs
 from archive.core import manifest as manifests
+from archive.core import paper as papers
 from archive.core.accession import MAX_SERIAL, AccessionNumber, Kind
 from archive.core.custody import EventKind
 from archive.core.digest import Digest, quarantine_key
@@ -31,9 +32,6 @@ from archive.records.papers import Paper
 from archive.records.people import Person
 from archive.records.stations import Station
 from archive.records.uploads import Quarantined, Upload
-
-PAPER_TYPE = "application/vnd.liuhen.paper+json"
-PAPER_CONTAINER = "paper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +153,8 @@ def assembled(
         sha256=digest.hex,
         upload_id=None,
         name=paper.title,
-        media_type=PAPER_TYPE,
-        container=PAPER_CONTAINER,
+        media_type=papers.MEDIA_TYPE,
+        container=papers.CONTAINER,
         station_id=paper.station_id,
         person_id=paper.person_id,
         stored_at=now,

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.actions import custody
+from archive.actions import custody, document
+from archive.core import paper
 from archive.core.custody import EventKind, flaws
 from archive.core.digest import Digest, original_key
-from archive.core.errors import ObjectMissing, Unavailable
+from archive.core.errors import Malformed, ObjectMissing, TooEarly, Unavailable
 from archive.core.instant import Instant
 from archive.ports import ObjectStore
 from archive.records.custody import CustodyEvent
@@ -45,6 +46,7 @@ def check(session: Session, store: ObjectStore, *, deep: bool, now: Instant, pro
     yield from _renditions(session, store, deep=deep, progress=progress)
     yield from _items(session)
     yield from _uploads(session, store)
+    yield from _papers(session, store)
     yield from _serials(session)
     yield from _chain(session)
     yield from _unreferenced(session, store)
@@ -118,6 +120,35 @@ def _uploads(session: Session, store: ObjectStore) -> Iterator[Finding]:
             yield Finding("upload_without_item", upload.id, "acknowledged as stored, but there is no item")
     for kept in session.scalars(select(Quarantined)):
         yield from _bytes(store, kept.key, Digest(kept.actual_sha256), kept.size, deep=False)
+
+
+def _papers(session: Session, store: ObjectStore) -> Iterator[Finding]:
+    """A document of several scans names, in its bytes, exactly the items that are its pages on record, with their digests."""
+    for row in session.scalars(select(Paper).where(Paper.item_id.is_not(None))):
+        item = session.get(Item, row.item_id)
+        if item is None:
+            yield Finding("paper_differs", row.id, "put together, but there is no item")
+            continue
+        try:
+            size = store.size(key := original_key(Digest(item.sha256)))
+            listed = paper.decode(b"".join(store.read(key, 0, min(size, paper.MAX_ENCODED + 1))))
+            recorded = document.gathered(session, row.id)
+        except (ObjectMissing, Unavailable):
+            continue  # told already, with the other bytes
+        except Malformed as why:
+            yield Finding("paper_unreadable", item.number, str(why))
+        except TooEarly:
+            yield Finding("paper_differs", item.number, "a page of it is not on record")
+        else:
+            for place, (said, known) in enumerate(zip(listed.pages, recorded.pages, strict=False), 1):
+                if (said.number, said.sha256) != (known.number, known.sha256):
+                    yield Finding(
+                        "paper_differs", item.number, f"page {place} is {known.number} on record, {said.number} in the list"
+                    )
+            if len(listed.pages) != len(recorded.pages):
+                yield Finding(
+                    "paper_differs", item.number, f"{len(recorded.pages)} pages on record, {len(listed.pages)} in the list"
+                )
 
 
 def _serials(session: Session) -> Iterator[Finding]:
