@@ -29,15 +29,16 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class StationView:
-    """A station as people see it."""
+    """A station as people see it; `sm3`: its settings ask for SM3 beside SHA-256."""
 
     name: str
+    sm3: bool
     enrolled_at: Instant
     revoked_at: Instant | None
 
 
-def enrol(session: Session, *, name: str, public_key: bytes, by: str, now: Instant) -> None:
-    """Enrol a station under its public key (Ed25519, 32 bytes).
+def enrol(session: Session, *, name: str, public_key: bytes, by: str, now: Instant, sm3: bool = False) -> None:
+    """Enrol a station under its public key (Ed25519, 32 bytes); `sm3`: what it brings gets an SM3 beside its SHA-256.
 
     Raises:
         Malformed: the name is not of letters, digits, dots, dashes and underscores, 64 at most.
@@ -47,14 +48,14 @@ def enrol(session: Session, *, name: str, public_key: bytes, by: str, now: Insta
         raise Malformed(what="station", value=name[:64])
     if station_by_name(session, name) is not None:
         raise StationExists(station=name)
-    session.add(Station(name=name, public_key=base64.b64encode(public_key).decode(), enrolled_at=now))
+    session.add(Station(name=name, public_key=base64.b64encode(public_key).decode(), sm3=sm3, enrolled_at=now))
     custody.record(
         session,
         kind=EventKind.STATION_ENROLLED,
         at=now,
         actor=by,
         subject=f"station:{name}",
-        facts={"station": name, "public_key": base64.b64encode(public_key).decode()},
+        facts={"station": name, "public_key": base64.b64encode(public_key).decode(), "sm3": sm3},
     )
 
 
@@ -77,7 +78,7 @@ def revoke(session: Session, *, name: str, by: str, now: Instant) -> None:
 def stations(session: Session) -> list[StationView]:
     """Return every station by name."""
     return [
-        StationView(row.name, Instant(row.enrolled_at), None if row.revoked_at is None else Instant(row.revoked_at))
+        StationView(row.name, row.sm3, Instant(row.enrolled_at), None if row.revoked_at is None else Instant(row.revoked_at))
         for row in session.scalars(select(Station).order_by(Station.name))
     ]
 

@@ -92,15 +92,6 @@ class CarrierRule:
         return cls(key_mark, tuple(matters), days, basis)
 
 
-SHIPPED = CarrierRule(
-    key_mark=True,
-    matters=(),
-    days=None,
-    basis="《最高人民法院关于行政诉讼证据若干问题的规定》（法释〔2002〕21号）第十二条：提供录音、录像等视听资料的，应当提供有关资料的原始载体。",
-)
-"""What holds until the agency decides otherwise."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bound:
     """A case that the item is bound to."""
@@ -142,3 +133,12 @@ def comparable(matter: str) -> str:
 def _plain(field: str, text: str, longest: int) -> None:
     if not text.strip() or len(text) > longest or text != text.strip() or any(not c.isprintable() for c in text):
         raise Malformed(what="carrier_rule", field=field)
+
+
+SHIPPED = CarrierRule(
+    key_mark=True,
+    matters=(),
+    days=None,
+    basis="《最高人民法院关于行政诉讼证据若干问题的规定》（法释〔2002〕21号）第十二条：提供录音、录像等视听资料的，应当提供有关资料的原始载体。",
+)
+"""What holds until the agency decides otherwise."""
