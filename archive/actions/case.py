@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
 from archive.actions.item import number_meant
+from archive.actions.run import run_of, runs_of
 from archive.core.access import PersonCaller
 from archive.core.accession import Kind
 from archive.core.cases import Stage, comparable, required_text
 from archive.core.custody import EventKind
 from archive.core.errors import AlreadyBound, CaseExists, NotFound
 from archive.core.instant import Instant
+from archive.core.runs import JOIN_GAP, Join, Run
 from archive.core.timeline import Span, Stretch, position, rows, stretches
 from archive.records.cases import Binding, Case
 from archive.records.items import Item, item_by_number
@@ -66,13 +68,46 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a bar; `place` is its place in the whole run, from 1, `bound` whether it is bound to the case."""
+
+    number: str
+    span: Span
+    place: int
+    bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A run as a case draws it: from its first bound file to its last, with what lies between, bound or not.
+
+    `joins` are what lies between parts; `files` is how many files the run has, `missing` how many of them are not bound to the case.
+    """
+
+    bound: Bound
+    parts: Sequence[Part]
+    joins: Sequence[Join]
+    files: int
+    missing: int
+    span: Span
+    left: int
+    right: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
-    """One lane: a recorder's recordings, or the documents and photos. `rows` is how many rows it needs."""
+    """One lane: a recorder's recordings, or the documents and photos.
+
+    `marks` are its items and `rows` how many rows they need; `bars` and `bar_rows` are the same for the runs of recordings.
+    """
 
     recorder: str | None
     officer: str | None
     marks: Sequence[Mark]
     rows: int
+    bars: Sequence[Bar] = ()
+    bar_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +194,31 @@ def bind(session: Session, *, case_id: int, number: str, stage: Stage, at: Insta
     return bound.id
 
 
+def bind_run(
+    session: Session, *, case_id: int, number: str, stage: Stage, join_gap: int, by: PersonCaller, now: Instant
+) -> list[str]:
+    """Bind every file of an item's run that is not bound to the case, to this stage, and return their numbers.
+
+    A file of which another accession of the same bytes is bound counts as bound.
+
+    Raises:
+        NotFound: no such case or item.
+    """
+    _case(session, case_id)
+    standing = set(
+        session.scalars(
+            select(Item.number)
+            .join(Binding, Binding.item_id == Item.id)
+            .where(Binding.case_id == case_id, Binding.unbound_at.is_(None))
+        )
+    )
+    members = run_of(session, number, join_gap=join_gap).run.members
+    missing = [member.recording.number for member in members if standing.isdisjoint(member.numbers)]
+    for each in missing:
+        bind(session, case_id=case_id, number=each, stage=stage, at=None, by=by, now=now)
+    return missing
+
+
 def unbind(session: Session, *, case_id: int, binding_id: int, by: PersonCaller, now: Instant) -> None:
     """End a binding; that it was is kept.
 
@@ -225,10 +285,11 @@ def by_number(session: Session, number: str) -> int:
     return found[0]
 
 
-def timeline(session: Session, case_id: int) -> Timeline:
-    """Return a case's timeline: recordings at their wall-clock span, documents at the time on the paper.
+def timeline(session: Session, case_id: int, *, join_gap: int = JOIN_GAP) -> Timeline:
+    """Return a case's timeline: recordings at their wall-clock span, as runs too, documents at the time on the paper.
 
-    A recording whose clock is not verified stands at what its recorder's clock said, and says so.
+    A recording whose clock is not verified stands at what its recorder's clock said, and says so. `join_gap` is the longest pause joined
+    over, in microseconds.
 
     Raises:
         NotFound: there is no such case.
@@ -240,8 +301,11 @@ def timeline(session: Session, case_id: int) -> Timeline:
     films = [(each, span) for each, span in placed if each.kind in (Kind.RECORDING, Kind.AUDIO)]
     papers = [(each, span) for each, span in placed if each.kind not in (Kind.RECORDING, Kind.AUDIO)]
     names = sorted({(each.recorder, each.officer) for each, _span in films}, key=lambda pair: (pair[0] or "", pair[1] or ""))
+    found = runs_of(session, [each.number for each, _span in films if each.at is None], join_gap=join_gap)
     lanes = [
-        _lane(name, officer, [f for f in films if (f[0].recorder, f[0].officer) == (name, officer)], axis)
+        _with_bars(
+            _lane(name, officer, [f for f in films if (f[0].recorder, f[0].officer) == (name, officer)], axis), found, films, axis
+        )
         for name, officer in names
     ]
     return Timeline(
@@ -262,6 +326,48 @@ def _lane(recorder: str | None, officer: str | None, placed: list[tuple[Bound, S
         for (each, span), row in zip(placed, chosen, strict=True)
     ]
     return Lane(recorder, officer, marks, max(chosen, default=0) + 1)
+
+
+def _with_bars(lane: Lane, found: list[Run], films: list[tuple[Bound, Span]], axis: list[Stretch]) -> Lane:
+    everywhere = {each.number for each, _span in films}
+    own = {mark.bound.number: mark for mark in reversed(lane.marks)}
+    drawn: list[Bar] = []
+    placed: set[str] = set()
+    for run in found:
+        parts = _parts(run, {number: mark for number, mark in own.items() if mark.bound.at is None}, everywhere)
+        if parts:
+            placed.update(part.number for part in parts)
+            drawn.append(_bar(run, parts, own, everywhere))
+    for number, mark in own.items():
+        if number not in placed and mark.bound.at is not None:
+            drawn.append(Bar(mark.bound, [Part(number, mark.span, 1, bound=True)], [], 1, 0, mark.span, 0, 0, 0))
+    drawn.sort(key=lambda bar: bar.span)
+    chosen = rows([bar.span for bar in drawn])
+    bars = [
+        replace(bar, left=position(axis, bar.span.start), right=position(axis, bar.span.end), row=row)
+        for bar, row in zip(drawn, chosen, strict=True)
+    ]
+    return replace(lane, bars=bars, bar_rows=max(chosen, default=0) + 1)
+
+
+def _parts(run: Run, own: dict[str, Mark], everywhere: set[str]) -> list[Part]:
+    """Return the run's files from the first that this lane has to the last; none if it has none."""
+    parts: list[Part] = []
+    for place, member in enumerate(run.members, 1):
+        mine = next((number for number in member.numbers if number in own), None)
+        number = mine or member.recording.number
+        span = own[mine].span if mine is not None else member.recording.span
+        if span is not None:
+            parts.append(Part(number, span, place, bound=not everywhere.isdisjoint(member.numbers)))
+    held = [index for index, part in enumerate(parts) if part.number in own]
+    return parts[held[0] : held[-1] + 1] if held else []
+
+
+def _bar(run: Run, parts: list[Part], own: dict[str, Mark], everywhere: set[str]) -> Bar:
+    missing = sum(everywhere.isdisjoint(member.numbers) for member in run.members)
+    joins = run.joins[parts[0].place - 1 : parts[-1].place - 1]
+    span = Span(parts[0].span.start, parts[-1].span.end)
+    return Bar(own[parts[0].number].bound, parts, joins, len(run.members), missing, span, 0, 0, 0)
 
 
 def _stage_bars(placed: list[tuple[Bound, Span]], axis: list[Stretch]) -> list[StageBar]:

@@ -25,6 +25,8 @@ from archive.core.errors import Malformed
 from archive.core.instant import SECOND, Instant
 from archive.core.timeline import Span
 
+JOIN_GAP = 2 * SECOND
+"""The join gap as it is shipped; an agency's own is a setting."""
 PRE_RECORD = 30 * SECOND
 """How far a file may reach back into the one before it when their numbers say that it follows: recorders keep what their buffer held before
 the button was pressed (half a minute is what makers ship), and let a file overrun while the next one has begun."""

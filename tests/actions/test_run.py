@@ -7,8 +7,9 @@ import random
 import pytest
 from sqlalchemy import event
 
-from archive.actions import run, technical
+from archive.actions import case, custody, run, technical
 from archive.actions.run import run_of, runs_of
+from archive.core.cases import Stage
 from archive.core.errors import NotFound
 from archive.core.instant import MINUTE, SECOND, Instant, parse
 from archive.core.runs import Apart
@@ -135,3 +136,55 @@ def test_the_runs_of_some_items_come_once_each_in_order_of_time(house):
 def test_no_item_has_no_run(house):
     with pytest.raises(NotFound), house.reading() as session:
         run_of(session, "131102-LX-2026-00000009", join_gap=GAP)
+
+
+class TestOnACasesTimeline:
+    def case_with(self, house: House, bound: list[str]) -> int:
+        with house.writing() as session:
+            case_id = case.open_case(session, number="114", title="t", subject="s", by=house.person, now=NOW)
+            for number in bound:
+                case.bind(session, case_id=case_id, number=number, stage=Stage.INVESTIGATION, at=None, by=house.person, now=NOW)
+        return case_id
+
+    def bars(self, house: House, case_id: int):
+        with house.reading() as session:
+            return [bar for lane in case.timeline(session, case_id, join_gap=GAP).recorders for bar in lane.bars]
+
+    def test_a_run_is_one_bar_with_its_joins_in_it(self, house):
+        taken = [docked(house, place) for place in range(10)]
+        (bar,) = self.bars(house, self.case_with(house, taken))
+        assert [part.number for part in bar.parts] == taken
+        assert [join.gap for join in bar.joins] == [SECOND] * 9
+        assert (bar.files, bar.missing) == (10, 0)
+        assert bar.span.length == 10 * LENGTH + 9 * SECOND
+
+    def test_a_run_partly_bound_shows_what_is_bound_and_counts_the_rest(self, house):
+        taken = [docked(house, place) for place in range(6)]
+        (bar,) = self.bars(house, self.case_with(house, [taken[1], taken[3]]))
+        assert [(part.number, part.place, part.bound) for part in bar.parts] == [
+            (taken[1], 2, True),
+            (taken[2], 3, False),
+            (taken[3], 4, True),
+        ]
+        assert (bar.files, bar.missing, len(bar.joins)) == (6, 4, 2)
+
+    def test_one_act_binds_the_rest_of_a_run_and_doing_it_again_binds_nothing(self, house):
+        taken = [docked(house, place) for place in range(4)]
+        case_id = self.case_with(house, [taken[1]])
+        asked = {"case_id": case_id, "number": taken[1], "stage": Stage.INVESTIGATION, "join_gap": GAP}
+        with house.writing() as session:
+            assert case.bind_run(session, **asked, by=house.person, now=NOW) == [taken[0], taken[2], taken[3]]
+        with house.writing() as session:
+            assert case.bind_run(session, **asked, by=house.person, now=NOW) == []
+        (bar,) = self.bars(house, case_id)
+        assert bar.missing == 0
+        with house.reading() as session:
+            assert [each.kind.value for each in custody.of_item(session, 3)][-1] == "binding"
+
+    def test_a_file_that_stands_at_a_time_on_paper_has_a_bar_of_its_own(self, house):
+        taken = [docked(house, place) for place in range(2)]
+        case_id = self.case_with(house, taken[:1])
+        with house.writing() as session:
+            at = Instant(NINE + 60 * MINUTE)
+            case.bind(session, case_id=case_id, number=taken[1], stage=Stage.INVESTIGATION, at=at, by=house.person, now=NOW)
+        assert [[part.number for part in bar.parts] for bar in self.bars(house, case_id)] == [[taken[0]], [taken[1]]]
