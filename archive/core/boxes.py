@@ -1,11 +1,12 @@
-"""The outline of a file: top-level boxes of MP4/MOV and chunks of RIFF, declared sizes against real ones.
+"""The outline of a file: top-level boxes of MP4/MOV, chunks of RIFF, the segment of Matroska; declared sizes against real ones.
 
 Invariants: reads nothing itself, but asks a function for a few bytes at a time; ends after `MAX_BOXES` headers whatever the bytes say;
-never raises on hostile bytes. Recorders lose power: then the index (`moov`) was never written, or the last box is longer than the file.
+never raises on hostile bytes. Recorders lose power: then the index (`moov`, `idx1`) was never written, or the last box is longer than the
+file, or it is followed by room that was taken beforehand and never filled.
 
-Not guaranteed: anything about what is inside a box. A transport stream has no outline, so nothing is said of it.
+Not guaranteed: anything about what is inside a box. A transport stream has no outline: `archive.core.transport` walks its packets.
 
-Sources: ISO/IEC 14496-12 4.2; Microsoft's RIFF and OpenDML AVI 2.0 documents.
+Sources: ISO/IEC 14496-12 4.2; Microsoft's RIFF and OpenDML AVI 2.0 documents; RFC 9559 (Matroska).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_BOXES = 10_000
+MAX_BOXES = 100_000
+"""Enough for a day of fragments of two seconds."""
 _FRAGMENT_BOXES = frozenset({"moof", "sidx", "styp"})
 
 
@@ -31,10 +33,16 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What the walk found. `missing` is how many bytes the last box promises beyond the file's end."""
+    """What the walk found.
+
+    `missing` is how many bytes the last box promises beyond the file's end; `stray` how many bytes at the end belong to no box; `unclosed`
+    that a size which is written at the end of recording was not.
+    """
 
     boxes: tuple[Box, ...]
     missing: int
+    stray: int = 0
+    unclosed: bool = False
 
     def has(self, name: str) -> bool:
         """Whether a box of this name was met."""
@@ -44,6 +52,14 @@ class Outline:
     def fragmented(self) -> bool:
         """Whether the file is made of fragments, so that it may end anywhere and still play."""
         return any(box.name in _FRAGMENT_BOXES for box in self.boxes)
+
+    def whole(self, name: str, size: int) -> bool:
+        """Whether a box of this name is there to its last byte in a file of `size` bytes."""
+        return any(box.name == name and box.start + box.size <= size for box in self.boxes)
+
+    def count(self, name: str) -> int:
+        """How many boxes have this name."""
+        return sum(box.name == name for box in self.boxes)
 
 
 def outline(container: str, size: int, read_at: Callable[[int, int], bytes]) -> Outline | None:
@@ -55,13 +71,44 @@ def outline(container: str, size: int, read_at: Callable[[int, int], bytes]) -> 
         read_at: gives up to so many bytes from an offset (offset, count).
 
     Returns:
-        The outline of a `mov`, `avi` or `wav`; None for other containers.
+        The outline of a `mov`, `avi`, `wav` or `matroska`; None for other containers.
     """
     if container == "mov":
         return _iso(size, read_at)
     if container in ("avi", "wav"):
         return _riff(size, read_at)
+    if container == "matroska":
+        return _matroska(size, read_at)
     return None
+
+
+def media_span(found: Outline, size: int, read_at: Callable[[int, int], bytes]) -> tuple[int, int] | None:
+    """Return where an MP4's samples lie without an index to say so: the first `mdat`'s body, to its end or the file's.
+
+    A size that was to be filled in later, 0 or that of the header alone, stretches to the file's end.
+    """
+    box = next((box for box in found.boxes if box.name == "mdat"), None)
+    if box is None:
+        return None
+    head = 16 if read_at(box.start, 4) == b"\0\0\0\x01" else 8
+    start, end = box.start + head, box.start + box.size
+    followed = any(other.start == end for other in found.boxes)
+    return (start, min(end, size)) if followed and box.size > head else (start, size if box.size <= head else min(end, size))
+
+
+def empty_tail(start: int, end: int, read_at: Callable[[int, int], bytes]) -> int:
+    """Return how many of the bytes before `end` are zero: room that a recorder took beforehand and never filled."""
+    at = end
+    while at > start:
+        step = min(_PIECE, at - start)
+        filled = read_at(at - step, step).rstrip(b"\0")
+        if filled:
+            return end - (at - step + len(filled))
+        at -= step
+    return end - start
+
+
+_PIECE = 1 << 20
 
 
 def _iso(size: int, read_at: Callable[[int, int], bytes]) -> Outline:
@@ -79,12 +126,12 @@ def _iso(size: int, read_at: Callable[[int, int], bytes]) -> Outline:
             break
         found.append(Box(name.decode("ascii"), offset, length))
         offset += length
-    return Outline(tuple(found), max(0, offset - size))
+    return Outline(tuple(found), max(0, offset - size), max(0, size - offset))
 
 
 def _riff(size: int, read_at: Callable[[int, int], bytes]) -> Outline:
     found: list[Box] = []
-    offset = 0
+    offset, unclosed = 0, False
     while offset + 12 <= size and len(found) < MAX_BOXES:
         header = read_at(offset, 12)
         if header[:4] != b"RIFF":
@@ -92,6 +139,49 @@ def _riff(size: int, read_at: Callable[[int, int], bytes]) -> Outline:
         length = int.from_bytes(header[4:8], "little")
         found.append(Box(header[8:12].decode("latin-1").strip(), offset, 8 + length))
         if length in (0, 0xFFFFFFFF):  # never closed: the recorder lost power, or wrote to a pipe
-            return Outline(tuple(found), 0)
+            unclosed = True
+            break
         offset += 8 + length + (length & 1)
-    return Outline(tuple(found), max(0, offset - size))
+    found += _riff_chunks(size, read_at) if found else []
+    if unclosed:
+        return Outline(tuple(found), 0, unclosed=True)
+    return Outline(tuple(found), max(0, offset - size), max(0, size - offset))
+
+
+def _riff_chunks(size: int, read_at: Callable[[int, int], bytes]) -> list[Box]:
+    """The chunks of the first RIFF: lists by their form (`hdrl`, `movi`), others by name (`idx1`, `fmt`, `data`)."""
+    found: list[Box] = []
+    offset = 12
+    while offset + 8 <= size and len(found) < _MAX_CHUNKS:
+        header = read_at(offset, 12)
+        length = int.from_bytes(header[4:8], "little")
+        name = header[8:12] if header[:4] == b"LIST" else header[:4]
+        if header[:4] == b"RIFF" or not name.isascii() or not name.decode("ascii").isprintable():
+            break
+        found.append(Box(name.decode("ascii").strip(), offset, 8 + length))
+        offset += 8 + length + (length & 1)
+    return found
+
+
+_MAX_CHUNKS = 1000
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+
+
+def _matroska(size: int, read_at: Callable[[int, int], bytes]) -> Outline:
+    """The EBML header and the segment; a segment of unknown size was never closed, or was meant to stream."""
+    found: list[Box] = []
+    offset = 0
+    for name, mark in (("EBML", _EBML), ("Segment", _SEGMENT)):
+        header = read_at(offset, 12)
+        if header[:4] != mark or len(header) < 5:  # noqa: PLR2004 - a mark and a length
+            break
+        width = 9 - header[4].bit_length()
+        if width > 8:  # noqa: PLR2004 - RFC 8794, 4.1: at most eight
+            break
+        length = int.from_bytes(header[4 : 4 + width], "big") & ((1 << 7 * width) - 1)
+        if length == (1 << 7 * width) - 1:
+            found.append(Box(name, offset, size - offset))
+            return Outline(tuple(found), 0, unclosed=True)
+        found.append(Box(name, offset, 4 + width + length))
+        offset += 4 + width + length
+    return Outline(tuple(found), max(0, offset - size), max(0, size - offset))
