@@ -1,4 +1,9 @@
-"""Uploads: what is meant to come, who sends it, and what became of it. The bytes themselves are the spool's."""
+"""Uploads: what is meant to come, who sends it, and what became of it. The bytes themselves are the spool's.
+
+Invariants: what a station sends has the length that it signed. A partial upload (tus, concatenation) is never taken in by itself.
+
+Not guaranteed: anything a partial upload's metadata says. It is given back on asking; what counts is the final one's.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,19 @@ from archive.core import manifest as manifests
 from archive.core import tus
 from archive.core.access import Caller, Nobody, PersonCaller, StationCaller
 from archive.core.digest import Digest
-from archive.core.errors import Malformed, ManifestMissing, ManifestWrong, NotFound, SignInRequired, UploadGone
+from archive.core.errors import (
+    LengthFixed,
+    Malformed,
+    ManifestMissing,
+    ManifestWrong,
+    NotFound,
+    SignInRequired,
+    UploadGone,
+    UploadTooLarge,
+)
 from archive.core.instant import Instant
 from archive.core.note import Verify
+from archive.core.tus import Concat
 from archive.records.items import Item
 from archive.records.people import Person
 from archive.records.stations import Station
@@ -27,11 +42,16 @@ MAX_NAME = 1024
 
 @dataclass(frozen=True, slots=True)
 class UploadView:
-    """An upload as the rest of the house sees it; sizes in bytes."""
+    """An upload as the rest of the house sees it; sizes in bytes, `length` None while it is not known.
+
+    `parts` of a final upload are their addresses as they were sent.
+    """
 
     id: str
     state: str
-    length: int
+    length: int | None
+    concat: Concat | None
+    parts: tuple[str, ...]
     floor: int | None
     name: str
     declared: Digest | None
@@ -64,16 +84,19 @@ def create(
     *,
     upload_id: str,
     caller: Caller,
-    length: int,
+    length: int | None,
     metadata: Mapping[str, bytes],
     verify: Verify,
     now: Instant,
     expires_at: Instant,
+    concat: Concat | None = None,
+    maximum: int = tus.MAX_INTEGER,
 ) -> str:
-    """Open an upload of `length` bytes and return its id.
+    """Open an upload of `length` bytes, or of a length that is said later, and return its id.
 
-    A station's upload comes with its signed manifest, which binds the bytes; a person's may declare a digest. The same signed manifest
-    again is a station that did not hear our answer: it gets the upload that it opened, so that nothing is taken in twice.
+    A station's upload comes with its signed manifest, which binds the bytes and says their number; a person's may declare a digest. The
+    same signed manifest again is a station that did not hear our answer: it gets the upload that it opened, so that nothing is taken in
+    twice. A partial upload needs no manifest; the final one brings it.
 
     Raises:
         SignInRequired: nobody may upload.
@@ -82,43 +105,28 @@ def create(
         PageTaken: it is a page of a document, and this page has come.
         ManifestWrong: the manifest is another station's, its signature does not hold, or length or digest differ from it.
         Malformed: a name, digest or manifest has not the form it must have.
+        UploadTooLarge: the manifest says more bytes than `maximum`.
     """
-    if isinstance(caller, Nobody):
-        raise SignInRequired(act="upload.create")
-    declared = _declared(metadata)
-    row = Upload(
-        id=upload_id,
-        state="receiving",
-        length=length,
-        name=_name(metadata),
-        sent_metadata=tus.format_metadata(metadata),
-        created_at=now,
-        expires_at=expires_at,
-    )
-    if isinstance(caller, StationCaller):
-        encoded, signature = metadata.get("manifest"), metadata.get("signature")
-        if encoded is None or signature is None:
-            raise ManifestMissing(station=caller.name)
-        signed = _signed_manifest(encoded, signature, caller=caller, verify=verify)
-        if signed.size != length or (declared is not None and declared != signed.sha256):
-            raise ManifestWrong(reason="describes_another_upload", station=caller.name)
-        known = session.scalar(
-            select(Upload.id)
-            .where(Upload.signature == signature, Upload.manifest == encoded, Upload.station_id == caller.id)
-            .where(or_(Upload.state == "stored", and_(Upload.state == "receiving", Upload.expires_at > now)))
-            .limit(1)
-        )
-        if known is not None:
-            return known
-        row.manifest, row.signature, row.station_id = encoded, signature, caller.id
-        row.name, declared, row.intent = signed.name, signed.sha256, intent.of_manifest(signed)
-    else:
-        row.person_id, row.intent = caller.id, intent.of_person(session, metadata)
-    row.declared_sha256 = None if declared is None else declared.hex
-    intent.open_paper(session, row, now=now)
-    session.add(row)
-    session.flush()
-    return upload_id
+    made = drafted(session, upload_id, caller=caller, length=length, metadata=metadata, verify=verify, now=now, concat=concat)
+    if isinstance(made, str):
+        return made
+    if made.length is not None and made.length > maximum:
+        raise UploadTooLarge(length=made.length, maximum=maximum)
+    return opened(session, made, now=now, expires_at=expires_at)
+
+
+def examine(
+    session: Session, *, caller: Caller, length: int, metadata: Mapping[str, bytes], verify: Verify, now: Instant
+) -> Digest | str | None:
+    """Return what an upload would be opened with, writing nothing: the digest declared for it, if any, or the upload that is there already.
+
+    Raises:
+        As `create` does, but for PageTaken.
+    """
+    made = drafted(session, "", caller=caller, length=length, metadata=metadata, verify=verify, now=now, concat=None)
+    if isinstance(made, str):
+        return made
+    return None if made.declared_sha256 is None else Digest(made.declared_sha256)
 
 
 def find(session: Session, upload_id: str) -> UploadView:
@@ -127,7 +135,7 @@ def find(session: Session, upload_id: str) -> UploadView:
     Raises:
         NotFound: there never was one of this id.
     """
-    return _view(session, _row(session, upload_id))
+    return _view(session, row_of(session, upload_id))
 
 
 def require_owner(session: Session, upload_id: str, caller: Caller) -> UploadView:
@@ -136,13 +144,21 @@ def require_owner(session: Session, upload_id: str, caller: Caller) -> UploadVie
     Raises:
         NotFound: there is none, or it is somebody else's, which is not told apart.
     """
-    row = _row(session, upload_id)
-    owns = (isinstance(caller, StationCaller) and row.station_id == caller.id) or (
-        isinstance(caller, PersonCaller) and row.person_id == caller.id
-    )
-    if not owns:
-        raise NotFound(what="upload", id=upload_id[:64])
-    return _view(session, row)
+    return _view(session, own_row(session, upload_id, caller))
+
+
+def declare_length(session: Session, upload_id: str, length: int) -> None:
+    """Note the length that was deferred.
+
+    Raises:
+        UploadGone: the upload has ended.
+        LengthFixed: it has another length.
+    """
+    row = _receiving(session, upload_id)
+    if row.length not in {None, length}:
+        raise LengthFixed(length=row.length or 0, declared=length)
+    row.length = length
+    session.flush()
 
 
 def set_floor(session: Session, upload_id: str, floor: int | None) -> None:
@@ -214,15 +230,102 @@ def quarantined(session: Session, *, limit: int = 200) -> list[QuarantinedView]:
     ]
 
 
-def _row(session: Session, upload_id: str) -> Upload:
+def row_of(session: Session, upload_id: str) -> Upload:
+    """Return the upload's row; for this ring.
+
+    Raises:
+        NotFound: there never was one of this id.
+    """
     row = session.get(Upload, upload_id)
     if row is None:
         raise NotFound(what="upload", id=upload_id[:64])
     return row
 
 
+def own_row(session: Session, upload_id: str, caller: Caller) -> Upload:
+    """Return the row of the caller's own upload; for this ring.
+
+    Raises:
+        NotFound: there is none, or it is somebody else's.
+    """
+    row = row_of(session, upload_id)
+    owns = (isinstance(caller, StationCaller) and row.station_id == caller.id) or (
+        isinstance(caller, PersonCaller) and row.person_id == caller.id
+    )
+    if not owns:
+        raise NotFound(what="upload", id=upload_id[:64])
+    return row
+
+
+def drafted(
+    session: Session,
+    upload_id: str,
+    *,
+    caller: Caller,
+    length: int | None,
+    metadata: Mapping[str, bytes],
+    verify: Verify,
+    now: Instant,
+    concat: Concat | None,
+) -> Upload | str:
+    """Return the row for a new upload, or the id of the one that a station opened by the same manifest; nothing is written.
+
+    Raises:
+        As `create` does.
+    """
+    if isinstance(caller, Nobody):
+        raise SignInRequired(act="upload.create")
+    declared = _declared(metadata)
+    row = Upload(
+        id=upload_id,
+        state="receiving",
+        length=length,
+        concat=concat,
+        name=_name(metadata),
+        sent_metadata=tus.format_metadata(metadata),
+        created_at=now,
+    )
+    if isinstance(caller, StationCaller):
+        row.station_id = caller.id
+    else:
+        row.person_id = caller.id
+    if concat is Concat.PARTIAL:
+        return row
+    if isinstance(caller, StationCaller):
+        signed, encoded, signature = _signed_manifest(metadata, caller=caller, verify=verify)
+        if signed.size != (signed.size if length is None else length) or (declared is not None and declared != signed.sha256):
+            raise ManifestWrong(reason="describes_another_upload", station=caller.name)
+        known = session.scalar(
+            select(Upload.id)
+            .where(Upload.signature == signature, Upload.manifest == encoded, Upload.station_id == caller.id)
+            .where(or_(Upload.state == "stored", and_(Upload.state == "receiving", Upload.expires_at > now)))
+            .limit(1)
+        )
+        if known is not None:
+            return known
+        row.manifest, row.signature, row.length = encoded, signature, signed.size
+        row.name, declared, row.intent = signed.name, signed.sha256, intent.of_manifest(signed)
+    else:
+        row.intent = intent.of_person(session, metadata)
+    row.declared_sha256 = None if declared is None else declared.hex
+    return row
+
+
+def opened(session: Session, row: Upload, *, now: Instant, expires_at: Instant) -> str:
+    """Write what `drafted` made, and return its id.
+
+    Raises:
+        Malformed, PageTaken: it is a page of a document that it does not fit.
+    """
+    row.expires_at = expires_at
+    intent.open_paper(session, row, now=now)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
 def _receiving(session: Session, upload_id: str) -> Upload:
-    row = _row(session, upload_id)
+    row = row_of(session, upload_id)
     if row.state != "receiving":
         raise UploadGone(id=upload_id, state=row.state)
     return row
@@ -244,13 +347,19 @@ def _name(metadata: Mapping[str, bytes]) -> str:
     return clean[:MAX_NAME] or "unnamed"
 
 
-def _signed_manifest(encoded: bytes, signature: bytes, *, caller: StationCaller, verify: Verify) -> manifests.Manifest:
+def _signed_manifest(
+    metadata: Mapping[str, bytes], *, caller: StationCaller, verify: Verify
+) -> tuple[manifests.Manifest, bytes, bytes]:
+    """Return the manifest in a station's metadata, its bytes and its signature."""
+    encoded, signature = metadata.get("manifest"), metadata.get("signature")
+    if encoded is None or signature is None:
+        raise ManifestMissing(station=caller.name)
     signed = manifests.decode(encoded)
     if not verify(caller.public_key, signature, manifests.signing_bytes(encoded)):
         raise ManifestWrong(reason="signature", station=caller.name)
     if signed.station != caller.name:
         raise ManifestWrong(reason="another_station", station=caller.name)
-    return signed
+    return signed, encoded, signature
 
 
 def _view(session: Session, row: Upload) -> UploadView:
@@ -266,6 +375,8 @@ def _view(session: Session, row: Upload) -> UploadView:
         id=row.id,
         state=row.state,
         length=row.length,
+        concat=None if row.concat is None else Concat(row.concat),
+        parts=tuple(row.parts or ()),
         floor=row.floor,
         name=row.name,
         declared=None if row.declared_sha256 is None else Digest(row.declared_sha256),

@@ -62,6 +62,7 @@ class Spool:
         self._floor = floor
         self._running: OrderedDict[str, tuple[_Hash, int]] = OrderedDict()
         self._guard = threading.Lock()
+        self._in_hand: set[str] = set()
         directory.mkdir(parents=True, exist_ok=True)
         sync_path(directory.parent)
 
@@ -77,8 +78,10 @@ class Spool:
             return 0
 
     def ids(self) -> list[str]:
-        """Return the uploads that have a file, in the order of their names."""
-        return sorted(entry.name for entry in self._directory.iterdir() if is_upload_id(entry.name))
+        """Return the uploads that have a file, in the order of their names; a file that is `laid_down` is none."""
+        names = [entry.name for entry in self._directory.iterdir() if is_upload_id(entry.name)]
+        with self._guard:
+            return sorted(set(names) - self._in_hand)
 
     def begin(self, upload_id: str) -> None:
         """Make an upload's file, empty and with a durable name, if it is not there.
@@ -122,6 +125,33 @@ class Spool:
         with self.path(upload_id).open("rb") as file:
             file.seek(-len(tail), os.SEEK_END)
             return file.read() == tail
+
+    @contextmanager
+    def laid_down(self, upload_id: str, buffers: Sequence[bytes]) -> Iterator[tuple[Path, Digest]]:
+        """Give a file of these bytes and their digest, for a store to take; the file is gone afterwards.
+
+        It is not made durable here: the store that takes it does so, once.
+
+        Raises:
+            DiskFull: There is no room.
+            Unavailable: The disk failed.
+        """
+        with self._guard:
+            self._in_hand.add(upload_id)
+        try:
+            fd = os.open(self.path(upload_id), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                appender = Appender(self, upload_id, fd, 0, free=self._floor)
+                appender.write(buffers)
+                yield self.path(upload_id), appender.digest()
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise _fault(upload_id, error) from error
+        finally:
+            self.path(upload_id).unlink(missing_ok=True)
+            with self._guard:
+                self._in_hand.discard(upload_id)
 
     @contextmanager
     def seal(self, upload_id: str) -> Iterator[tuple[Path, Digest]]:
@@ -320,6 +350,11 @@ class Appender:
             _begin_writeback(self._fd, self._flushed, self.position - self._flushed)
             self._flushed = self.position
         failpoint("upload.written")
+
+    def digest(self) -> Digest:
+        """Return the digest of all the upload's bytes up to the last one written here."""
+        hasher, _ = (self._hasher, 0) if self._hasher is not None else self._spool.running(self._upload_id, self._fd, self.start)
+        return Digest(hasher.hexdigest())
 
     def finish(self) -> None:
         """Make what was written durable and keep its running digest for the next request."""

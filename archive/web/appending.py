@@ -27,6 +27,7 @@ from archive.core.errors import (
     OffsetConflict,
     PastLength,
     UploadTakenOver,
+    UploadTooLarge,
 )
 from archive.failpoints import failpoint
 from archive.resources import Resources
@@ -81,8 +82,40 @@ def body_of(request: Request) -> Body:
     )
 
 
-async def append(request: Request, view: UploadView, hold: Hold, *, start: int, body: Body) -> Received:
-    """Receive a body into the spool and say what became of it.
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A small body that was received whole into memory, or as much of it as came.
+
+    Attributes:
+        ending: Why it ended.
+        buffers: What came, in order.
+    """
+
+    ending: Ending
+    buffers: list[bytes]
+
+    def holds(self, body: Body) -> bool:
+        """Say whether all of the body came, and is what its checksum promises."""
+        if self.ending is not Ending.COMPLETE or sum(map(len, self.buffers)) != body.size:
+            return False
+        return body.checksum is None or hmac.compare_digest(
+            _digest(body.checksum.algorithm, self.buffers), body.checksum.expected
+        )
+
+
+async def gather(request: Request, hold: Hold, *, room: int) -> Gathered:
+    """Receive a small body into memory; `append` puts it where it belongs if it turns out not to be whole."""
+    buffers: list[bytes] = []
+    idle = resources_of(request).settings.idle_body_seconds
+    ending = await receive(request.stream(), buffers.extend, room=room, idle=idle, hold=hold)
+    request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
+    return Gathered(ending, buffers)
+
+
+async def append(
+    request: Request, view: UploadView, hold: Hold, *, start: int, body: Body, room: int, gathered: Gathered | None = None
+) -> Received:
+    """Receive a body of at most `room` bytes into the spool, unless it is gathered already, and say what became of it.
 
     A checksummed body counts only once it is found good. That is promised across a crash by the floor: it is durable before the first
     byte is written and lifted after the last one is durable and verified.
@@ -99,18 +132,18 @@ async def append(request: Request, view: UploadView, hold: Hold, *, start: int, 
             appender.check_with(body.checksum.algorithm)
         refusal: LiuhenError | None = None
         try:
-            ending = await receive(
-                request.stream(),
-                appender.write,
-                room=view.length - start,
-                idle=resources.settings.idle_body_seconds,
-                hold=hold,
-            )
+            if gathered is None:
+                idle = resources.settings.idle_body_seconds
+                ending = await receive(request.stream(), appender.write, room=room, idle=idle, hold=hold)
+                request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
+            else:
+                ending = gathered.ending
+                await run_sync(appender.write, gathered.buffers)
         except Fault as fault:
             ending, refusal = Ending.FAILED, fault
-        request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
+            request.state.body_read = gathered is not None
         failpoint("upload.received")
-        refusal = refusal or _refusal(ending, view.id)
+        refusal = refusal or _refusal(ending, view)
         if body.checksum is not None:
             if ending is Ending.COMPLETE and not hmac.compare_digest(appender.checked(), body.checksum.expected):
                 refusal = ChecksumMismatch(id=view.id, algorithm=body.checksum.algorithm, offset=start)
@@ -124,22 +157,23 @@ async def append(request: Request, view: UploadView, hold: Hold, *, start: int, 
         return Received(ending, appender.position, refusal)
 
 
-async def check_last_byte_again(request: Request, view: UploadView, hold: Hold, body: Body) -> None:
+async def check_last_byte_again(request: Request, view: UploadView, hold: Hold, body: Body, *, room: int) -> None:
     """Compare the last byte, sent again because the accession was not reached, with the one that is there.
 
-    The file is not written to: a store may hold it already.
+    Of an upload whose last PATCH does but say its length, no byte comes again. The file is not written to: a store may hold it already.
     """
     again = _Memory(body.checksum)
     ending = await receive(
-        request.stream(), again.write, room=1, idle=resources_of(request).settings.idle_body_seconds, hold=hold
+        request.stream(), again.write, room=room, idle=resources_of(request).settings.idle_body_seconds, hold=hold
     )
     request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
-    if (refusal := _refusal(ending, view.id)) is not None:
+    if (refusal := _refusal(ending, view)) is not None:
         raise refusal
+    shown = (view.length or 0) - room
     if body.checksum is not None and not hmac.compare_digest(again.checked(), body.checksum.expected):
-        raise ChecksumMismatch(id=view.id, algorithm=body.checksum.algorithm, offset=view.length - 1)
+        raise ChecksumMismatch(id=view.id, algorithm=body.checksum.algorithm, offset=shown)
     if again.content and not resources_of(request).spool.ends_with(view.id, bytes(again.content)):
-        raise OffsetConflict(offset=view.length - 1, why="another last byte")
+        raise OffsetConflict(offset=shown, why="another last byte")
 
 
 class _Memory:
@@ -157,17 +191,26 @@ class _Memory:
     def checked(self) -> bytes:
         """Return the digest that the checksum asks for."""
         algorithm = "sha256" if self._checksum is None else self._checksum.algorithm
-        return hashlib.new(algorithm, self.content, usedforsecurity=False).digest()
+        return _digest(algorithm, [bytes(self.content)])
 
 
-def _refusal(ending: Ending, upload_id: str) -> LiuhenError | None:
+def _digest(algorithm: str, buffers: Sequence[bytes]) -> bytes:
+    hasher = hashlib.new(algorithm, usedforsecurity=False)
+    for buffer in buffers:
+        hasher.update(buffer)
+    return hasher.digest()
+
+
+def _refusal(ending: Ending, view: UploadView) -> LiuhenError | None:
     match ending:
         case Ending.STALLED:
-            return BodyStalled(id=upload_id)
+            return BodyStalled(id=view.id)
         case Ending.TAKEN_OVER:
-            return UploadTakenOver(id=upload_id)
+            return UploadTakenOver(id=view.id)
+        case Ending.PAST_LENGTH if view.length is None:
+            return UploadTooLarge(id=view.id)
         case Ending.PAST_LENGTH:
-            return PastLength(id=upload_id)
+            return PastLength(id=view.id)
         case Ending.COMPLETE | Ending.DISCONNECTED | Ending.FAILED:
             return None
 

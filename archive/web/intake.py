@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from archive.actions import accession, upload
+from archive.actions import accession, concatenation, upload
 from archive.actions.accession import Accepted
 from archive.actions.upload import UploadView
 from archive.core import tus
@@ -22,6 +22,7 @@ from archive.core.digest import Digest, original_key, quarantine_key
 from archive.core.errors import DigestMismatch, Fault, NotFound, Unavailable, UploadBusy, UploadGone
 from archive.core.instant import Instant
 from archive.core.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
+from archive.core.tus import Concat
 from archive.failpoints import failpoint
 from archive.resources import Resources
 
@@ -38,7 +39,7 @@ class Swept:
 
 
 def finish(resources: Resources, upload_id: str, now: Instant) -> Accepted:
-    """Take in an upload whose bytes are all there; asking again answers the same.
+    """Take in an upload whose bytes are all there, or in its parts; asking again answers the same.
 
     Raises:
         DigestMismatch: The bytes are not those declared. They are in quarantine, and the upload has ended.
@@ -51,6 +52,8 @@ def finish(resources: Resources, upload_id: str, now: Instant) -> Accepted:
     if view.state == "receiving":
         failpoint("upload.whole")
         try:
+            if view.concat is Concat.FINAL:
+                resources.spool.join(upload_id, _parts(resources, upload_id))
             with resources.spool.seal(upload_id) as (path, digest):
                 # Looked at again under the lock: a sweep may have done all of it in between.
                 view = _find(resources, upload_id)
@@ -90,7 +93,7 @@ def sweep(resources: Resources, now: Instant) -> Swept:
     with resources.transaction() as session:
         expired = upload.expire(session, now=now)
     failpoint("upload.expired")
-    dropped = [upload_id for upload_id in resources.spool.ids() if _ended(resources, upload_id)]
+    dropped = [upload_id for upload_id in resources.spool.ids() if not _wanted(resources, upload_id)]
     for upload_id in dropped:
         resources.spool.discard(upload_id)
     return Swept(tuple(taken_in), tuple(expired), tuple(dropped))
@@ -99,7 +102,7 @@ def sweep(resources: Resources, now: Instant) -> Swept:
 def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Digest, now: Instant) -> None:
     """Put the bytes into the store and write the accession, or put them aside and write the refusal."""
     size = path.stat().st_size
-    if not tus.whole(size=size, floor=view.floor, length=view.length):
+    if view.concat is Concat.PARTIAL or not tus.whole(size=size, floor=view.floor, length=view.length):
         raise UploadBusy(id=view.id)
     if view.declared is not None and view.declared != digest:
         failpoint("upload.differs")
@@ -109,7 +112,7 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
             accession.quarantine(session, upload_id=view.id, declared=view.declared, actual=digest, size=size, now=now)
         failpoint("upload.refused")
         return
-    sniffed = _sniff(path, size)
+    kind = sniffed(path, size)
     failpoint("accession.before_put")
     put = resources.store.put(original_key(digest), path, digest)
     failpoint("accession.after_put")
@@ -120,7 +123,7 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
             digest=digest,
             size=size,
             put=put,
-            sniffed=sniffed,
+            sniffed=kind,
             agency=resources.settings.agency,
             zone=resources.settings.tz,
             now=now,
@@ -129,7 +132,8 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
     failpoint("accession.committed")
 
 
-def _sniff(path: Path, size: int) -> Sniffed:
+def sniffed(path: Path, size: int) -> Sniffed:
+    """Return what the file seems to be, by its first and last bytes."""
     with path.open("rb") as file:
         head = file.read(HEAD_SIZE)
         file.seek(max(0, size - TAIL_SIZE), os.SEEK_SET)
@@ -137,7 +141,10 @@ def _sniff(path: Path, size: int) -> Sniffed:
 
 
 def _finish_if_whole(resources: Resources, view: UploadView, *, now: Instant) -> bool:
-    if not tus.whole(size=resources.spool.size(view.id), floor=view.floor, length=view.length):
+    # A final upload was whole when it was made: what its own file lacks is in its parts'.
+    if view.concat is Concat.PARTIAL or (
+        view.concat is None and not tus.whole(size=resources.spool.size(view.id), floor=view.floor, length=view.length)
+    ):
         return False
     try:
         if view.length == 0:
@@ -152,12 +159,15 @@ def _finish_if_whole(resources: Resources, view: UploadView, *, now: Instant) ->
     return True
 
 
-def _ended(resources: Resources, upload_id: str) -> bool:
-    """Say whether a spool file belongs to no upload under way; the row is always written before the file."""
-    try:
-        return _find(resources, upload_id).state != "receiving"
-    except NotFound:
-        return True
+def _wanted(resources: Resources, upload_id: str) -> bool:
+    """Say whether a spool file's bytes may still be needed; the row is always written before the file."""
+    with resources.reading() as session:
+        return concatenation.wanted(session, upload_id)
+
+
+def _parts(resources: Resources, upload_id: str) -> list[tuple[str, int]]:
+    with resources.reading() as session:
+        return concatenation.parts_of(session, upload_id)
 
 
 def _find(resources: Resources, upload_id: str) -> UploadView:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from archive.core.errors import UploadBusy, UploadTakenOver
 
@@ -138,6 +138,16 @@ class Holds:
             slot.wanted -= 1
             if not slot.wanted:
                 del self._slots[upload_id]
+
+
+def holds_of(request: Request) -> Holds:
+    """Return who writes to what in this process; made at the first upload."""
+    state = request.app.state
+    if not hasattr(state, "upload_holds"):
+        state.upload_holds = Holds()
+    found = state.upload_holds
+    assert isinstance(found, Holds)
+    return found
 
 
 async def receive(body: AsyncIterator[bytes], write: Write, *, room: int, idle: float, hold: Hold) -> Ending:

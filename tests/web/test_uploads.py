@@ -40,7 +40,8 @@ def test_options_says_what_is_offered_without_being_asked_for_a_version(server):
         assert answer.headers["Tus-Resumable"] == "1.0.0"
         assert answer.headers["Tus-Version"] == "1.0.0"
         assert answer.headers["Tus-Max-Size"] == str(6 * GIB)
-        assert answer.headers["Tus-Extension"] == "creation,creation-with-upload,checksum,termination,expiration"
+        offered = "creation,creation-with-upload,creation-defer-length,checksum,termination,expiration,concatenation"
+        assert answer.headers["Tus-Extension"] == offered
         assert answer.headers["Tus-Checksum-Algorithm"] == "sha1,sha256"
         assert not [name for name in answer.headers if name.startswith("access-control")], "no other site may upload"
 
@@ -92,8 +93,11 @@ def test_a_new_upload_is_somewhere_relative_and_expires(tus):
         ({}, 400, "malformed"),
         ({"Upload-Length": "-1"}, 400, "malformed"),
         ({"Upload-Length": "ten"}, 400, "malformed"),
-        ({"Upload-Defer-Length": "1"}, 400, "malformed"),
-        ({"Upload-Length": "1", "Upload-Concat": "partial"}, 400, "malformed"),
+        ({"Upload-Length": "1", "Upload-Defer-Length": "1"}, 400, "malformed"),
+        ({"Upload-Defer-Length": "0"}, 400, "malformed"),
+        ({"Upload-Defer-Length": "yes"}, 400, "malformed"),
+        ({"Upload-Length": "1", "Upload-Concat": "whole"}, 400, "malformed"),
+        ({"Upload-Length": "1", "Upload-Concat": "partial;/files/a"}, 400, "malformed"),
         ({"Upload-Length": str(6 * GIB + 1)}, 413, "upload_too_large"),
         ({"Upload-Length": "1", "Upload-Metadata": "a YQ==,a Yg=="}, 400, "malformed"),
         ({"Upload-Length": "1", "Upload-Metadata": "a !"}, 400, "malformed"),
@@ -167,8 +171,10 @@ def test_bytes_come_in_parts_and_the_last_is_answered_with_a_number(tus, server)
         "state": "stored",
         "offset": len(data),
         "length": len(data),
+        "concat": None,
         "number": number,
         "sha256": digest,
+        "same_bytes_as": None,
         "refusal": None,
     }
     assert stored(server, data)

@@ -1,7 +1,8 @@
 """Uploads over tus 1.0.0: /api/v1/uploads.
 
-Offered: creation, creation-with-upload, checksum (sha1, sha256), termination, expiration; nothing is advertised that is not done.
-The last byte's request ends with the accession and answers with number and digest.
+Offered: creation, creation-with-upload, creation-defer-length, checksum (sha1, sha256), termination, expiration, concatenation; nothing
+is advertised that is not done. The last byte's request ends with the accession and answers with number and digest; of a deferred
+length that is the request which says it, of a final upload its creation.
 
 Invariants: HEAD and GET take no lock. Offset and length are checked before the first byte and on every chunk. A body without a checksum
 keeps what came of it, however it ended; a body with one is kept whole and verified or not at all, also across a crash, because the offset
@@ -15,8 +16,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from email.utils import formatdate
-from functools import partial
 from typing import Annotated, Any, Final, NoReturn
 
 from anyio.to_thread import run_sync
@@ -28,28 +29,30 @@ from starlette.responses import JSONResponse, Response
 from archive.actions import upload
 from archive.actions.accession import Accepted
 from archive.actions.upload import UploadView
-from archive.adapters import signing
 from archive.core import tus
 from archive.core.access import Act, Caller
 from archive.core.errors import (
     Fault,
+    FinalUpload,
     LiuhenError,
     Malformed,
     NotFound,
     PastLength,
     TusVersionUnsupported,
     UploadGone,
+    UploadTooLarge,
 )
-from archive.core.instant import HOUR, SECOND, Instant
-from archive.failpoints import failpoint
+from archive.core.instant import SECOND, Instant
+from archive.core.tus import Concat
 from archive.resources import Resources
-from archive.web import errors, intake
-from archive.web.appending import Received, append, body_of, check_last_byte_again, has_body
+from archive.web import errors, intake, opening
+from archive.web.appending import Body, Gathered, Received, append, body_of, check_last_byte_again, gather, has_body
 from archive.web.identity import allow, resources_of
 from archive.web.lingering import Lingering
-from archive.web.receiving import Ending, Holds
+from archive.web.opening import Opening
+from archive.web.receiving import Ending, Hold, holds_of
 
-PATH: Final = "/api/v1/uploads"
+PATH: Final = tus.UPLOADS
 _PATIENCE: Final = 10.0  # seconds for an older request to stop; it stops at once unless a batch is on its way to a slow disk
 
 log = logging.getLogger("liuhen.web")
@@ -101,46 +104,81 @@ def options(request: Request) -> Response:
 
 @router.post(PATH)
 async def create(request: Request, caller: Creator) -> Response:
-    """Open an upload, with the first bytes or all of them if the request has a body."""
+    """Open an upload, with the first bytes or all of them if the request has a body; or make one of its parts."""
     tus.check_version(request.headers.get("tus-resumable"))
     resources = resources_of(request)
-    if "upload-concat" in request.headers:
-        raise Malformed(what="Upload-Concat", why="not offered")
-    length = tus.parse_length(request.headers.get("upload-length"), maximum=resources.settings.max_upload_bytes)
+    asked = tus.parse_creation(
+        length=request.headers.get("upload-length"),
+        defer=request.headers.get("upload-defer-length"),
+        concat=request.headers.get("upload-concat"),
+        maximum=resources.settings.max_upload_bytes,
+    )
     metadata = tus.parse_metadata(request.headers.get("upload-metadata"))
+    wanted = Opening(secrets.token_hex(16), caller, asked, metadata, resources.now())
+    if asked.concat is Concat.FINAL:
+        return await _create_final(request, wanted)
     body = body_of(request)
     if has_body(request):
         tus.check_content_type(request.headers.get("content-type"))
-        tus.admit(claimed=0, shown=0, length=length, body=body.size)
-    upload_id, now = secrets.token_hex(16), resources.now()
-    view = await run_sync(partial(_create, resources, upload_id, caller=caller, length=length, metadata=metadata, now=now))
-    headers = {"Location": f"{request.scope.get('root_path', '')}{PATH}/{view.id}", "Cache-Control": "no-store"}
-    if view.id != upload_id:
+        maximum = resources.settings.max_upload_bytes
+        tus.admit(claimed=0, shown=0, length=asked.length, body=body.size, maximum=maximum)
+    async with holds_of(request).take(wanted.id, patience=_PATIENCE) as hold:
+        gathered = None
+        if asked.length and asked.concat is None and body.size == asked.length and asked.length <= hold.batch():
+            gathered = await gather(request, hold, room=asked.length)
+            if gathered.holds(body):
+                accepted = await run_sync(opening.take_in_whole, resources, wanted, gathered.buffers)
+                if accepted is not None:
+                    return Response(status_code=201, headers=_at(request, wanted.id) | _told(accepted, asked.length))
+        return await _create_ordinary(request, wanted, body, hold, gathered)
+
+
+async def _create_ordinary(request: Request, wanted: Opening, body: Body, hold: Hold, gathered: Gathered | None) -> Response:
+    """Open an upload and put what comes with it, or has come already, where it belongs."""
+    resources = resources_of(request)
+    view = await run_sync(opening.create, resources, wanted)
+    headers = _at(request, view.id)
+    if view.id != wanted.id:
         # A station that did not hear our answer opens the same upload again: it is told where that one stands.
         if view.state == "stored":
-            return Response(status_code=201, headers=headers | _told(intake.told(view), length))
+            return Response(status_code=201, headers=headers | _told(intake.told(view), view.length))
         return Response(status_code=201, headers=headers | _progress(view, _shown(resources, view)))
-    async with _holds(request).take(upload_id, patience=_PATIENCE) as hold:
-        received = Received(Ending.COMPLETE, 0, None)
-        if has_body(request):
-            received = await append(request, view, hold, start=0, body=body)
-        if received.offset == length:
-            try:
-                accepted = await run_sync(intake.finish, resources, upload_id, resources.now())
-            except Fault:
-                # The bytes are kept: the sender learns where, and that the last one must come again.
-                log.exception("upload %s is whole and could not be taken in", upload_id)
-                if length == 0:
-                    raise  # it has no last byte to come again; the next sweep takes it in
-                return Response(status_code=201, headers=headers | _progress(view, max(0, length - 1)))
-            return Response(status_code=201, headers=headers | _told(accepted, length))
-        if received.ending is Ending.DISCONNECTED or (
-            received.refusal is not None and (received.offset == 0 or isinstance(received.refusal, PastLength))
-        ):
-            # The sender never learns this upload's name, so nobody could go on with it.
-            await run_sync(_terminate, resources, upload_id, now)
-            raise received.refusal or UploadGone(id=upload_id)
+    received = Received(Ending.COMPLETE, 0, None)
+    if has_body(request):
+        room = resources.settings.max_upload_bytes if view.length is None else view.length
+        received = await append(request, view, hold, start=0, body=body, room=room, gathered=gathered)
+    if received.offset == view.length and view.concat is None:
+        try:
+            accepted = await run_sync(intake.finish, resources, view.id, resources.now())
+        except Fault:
+            # The bytes are kept: the sender learns where, and that the last one must come again.
+            log.exception("upload %s is whole and could not be taken in", view.id)
+            if view.length == 0:
+                raise  # it has no last byte to come again; the next sweep takes it in
+            return Response(status_code=201, headers=headers | _progress(view, max(0, view.length - 1)))
+        return Response(status_code=201, headers=headers | _told(accepted, view.length))
+    if received.ending is Ending.DISCONNECTED or (
+        received.refusal is not None and (received.offset == 0 or isinstance(received.refusal, PastLength | UploadTooLarge))
+    ):
+        # The sender never learns this upload's name, so nobody could go on with it.
+        await run_sync(opening.terminate, resources, view.id, wanted.now)
+        raise received.refusal or UploadGone(id=view.id)
     return Response(status_code=201, headers=headers | _progress(view, received.offset))
+
+
+async def _create_final(request: Request, wanted: Opening) -> Response:
+    """Make an upload of its parts and take it in (tus 1.0.0, concatenation)."""
+    if has_body(request):
+        raise Malformed(what="Upload-Concat", why="body")
+    resources, holds = resources_of(request), holds_of(request)
+    await run_sync(opening.look_at_parts, resources, wanted)
+    async with AsyncExitStack() as stack:
+        for part in sorted({tus.part_id(address) for address in wanted.asked.parts}):
+            await stack.enter_async_context(holds.take(part, patience=_PATIENCE))
+        view = await run_sync(opening.create_final, resources, wanted)
+    async with holds.take(view.id, patience=_PATIENCE):
+        accepted = await run_sync(intake.finish, resources, view.id, resources.now())
+    return Response(status_code=201, headers=_at(request, view.id) | _told(accepted, view.length))
 
 
 @router.head(PATH + "/{upload_id}")
@@ -150,10 +188,16 @@ async def head(request: Request, upload_id: str, caller: Sender) -> Response:
     resources = resources_of(request)
     view = await run_sync(_own, resources, upload_id, caller)
     _require_alive(view, now=resources.now())
-    headers = {"Cache-Control": "no-store", "Upload-Length": str(view.length)}
+    headers = {"Cache-Control": "no-store"}
+    headers |= {"Upload-Defer-Length": "1"} if view.length is None else {"Upload-Length": str(view.length)}
     if view.sent_metadata:
         headers["Upload-Metadata"] = view.sent_metadata
-    return Response(status_code=200, headers=headers | _progress(view, _shown(resources, view)))
+    if view.concat is not None:
+        headers["Upload-Concat"] = tus.format_concat(view.concat, view.parts)
+    headers |= _progress(view, _shown(resources, view))
+    if view.concat is Concat.FINAL and view.state != "stored":
+        del headers["Upload-Offset"]  # tus 1.0.0, concatenation: it has one when its parts are joined
+    return Response(status_code=200, headers=headers)
 
 
 @router.get(PATH + "/{upload_id}")
@@ -167,8 +211,10 @@ def status(request: Request, upload_id: str, caller: Sender) -> JSONResponse:
             "state": view.state,
             "offset": _shown(resources, view) if view.state in {"receiving", "stored"} else None,
             "length": view.length,
+            "concat": view.concat,
             "number": view.number,
             "sha256": view.sha256,
+            "same_bytes_as": view.same_bytes_as,
             "refusal": view.refusal,
         },
         headers={"Cache-Control": "no-store"},
@@ -183,22 +229,25 @@ async def patch(request: Request, upload_id: str, caller: Sender) -> Response:
     claimed = tus.parse_integer(request.headers.get("upload-offset"), name="Upload-Offset")
     body = body_of(request)
     resources, now = resources_of(request), resources_of(request).now()
-    await run_sync(_own, resources, upload_id, caller)  # before anybody is asked to stop
-    async with _holds(request).take(upload_id, patience=_PATIENCE) as hold:
+    if (await run_sync(_own, resources, upload_id, caller)).concat is Concat.FINAL:  # before anybody is asked to stop
+        raise FinalUpload(id=upload_id)
+    async with holds_of(request).take(upload_id, patience=_PATIENCE) as hold:
         view = await run_sync(_own, resources, upload_id, caller)
-        if view.state == "stored":
-            tus.admit(claimed=claimed, shown=view.length, length=view.length, body=body.size)
-            return _accepted(intake.told(view), view.length)
         _require_alive(view, now=now)
-        size = resources.spool.size(upload_id)
-        tus.admit(claimed=claimed, shown=_shown(resources, view), length=view.length, body=body.size)
-        if tus.whole(size=size, floor=view.floor, length=view.length):
-            await check_last_byte_again(request, view, hold, body)
-            received = Received(Ending.COMPLETE, view.length, None)
+        maximum, shown = resources.settings.max_upload_bytes, _shown(resources, view)
+        length = tus.settled_length(request.headers.get("upload-length"), length=view.length, stands=shown, maximum=maximum)
+        room = tus.admit(claimed=claimed, shown=shown, length=length, body=body.size, maximum=maximum)
+        if view.state == "stored":
+            return _accepted(intake.told(view), view.length)
+        view = await run_sync(opening.declare, resources, view, length)
+        size, alone = resources.spool.size(upload_id), view.concat is None
+        if alone and tus.whole(size=size, floor=view.floor, length=view.length):
+            await check_last_byte_again(request, view, hold, body, room=room)
+            received = Received(Ending.COMPLETE, size, None)
         else:
-            view = await run_sync(_extend, resources, view, now)
-            received = await append(request, view, hold, start=claimed, body=body)
-        if received.offset == view.length:
+            view = await run_sync(opening.extend, resources, view, now)
+            received = await append(request, view, hold, start=claimed, body=body, room=room)
+        if alone and received.offset == view.length:
             return _accepted(await run_sync(intake.finish, resources, upload_id, resources.now()), view.length)
     if received.refusal is not None:
         raise received.refusal
@@ -211,8 +260,8 @@ async def terminate(request: Request, upload_id: str, caller: Sender) -> Respons
     tus.check_version(request.headers.get("tus-resumable"))
     resources = resources_of(request)
     await run_sync(_own, resources, upload_id, caller)
-    async with _holds(request).take(upload_id, patience=_PATIENCE):
-        await run_sync(_terminate, resources, upload_id, resources.now())
+    async with holds_of(request).take(upload_id, patience=_PATIENCE):
+        await run_sync(opening.terminate, resources, upload_id, resources.now())
     return Response(status_code=204)
 
 
@@ -226,19 +275,18 @@ async def overridden(request: Request, upload_id: str, caller: Sender) -> Respon
     return await routes[asked](request, upload_id, caller)
 
 
-def _holds(request: Request) -> Holds:
-    """Return who writes to what in this process; made at the first upload."""
-    state = request.app.state
-    if not hasattr(state, "upload_holds"):
-        state.upload_holds = Holds()
-    found = state.upload_holds
-    assert isinstance(found, Holds)
-    return found
+def _at(request: Request, upload_id: str) -> dict[str, str]:
+    return {"Location": f"{request.scope.get('root_path', '')}{PATH}/{upload_id}", "Cache-Control": "no-store"}
 
 
 def _shown(resources: Resources, view: UploadView) -> int:
-    size = resources.spool.size(view.id)
-    return tus.shown_offset(size=size, floor=view.floor, length=view.length, taken_in=view.state == "stored")
+    return tus.shown_offset(
+        size=resources.spool.size(view.id),
+        floor=view.floor,
+        length=view.length,
+        taken_in=view.state == "stored",
+        partial=view.concat is Concat.PARTIAL,
+    )
 
 
 def _progress(view: UploadView, offset: int) -> dict[str, str]:
@@ -248,14 +296,14 @@ def _progress(view: UploadView, offset: int) -> dict[str, str]:
     return headers
 
 
-def _told(accepted: Accepted, length: int) -> dict[str, str]:
+def _told(accepted: Accepted, length: int | None) -> dict[str, str]:
     headers = {"Upload-Offset": str(length), "Liuhen-Number": accepted.number, "Liuhen-Sha256": accepted.digest.hex}
     if accepted.same_bytes_as is not None:
         headers["Liuhen-Same-Bytes-As"] = accepted.same_bytes_as
     return headers
 
 
-def _accepted(accepted: Accepted, length: int) -> Response:
+def _accepted(accepted: Accepted, length: int | None) -> Response:
     return Response(status_code=204, headers={"Cache-Control": "no-store"} | _told(accepted, length))
 
 
@@ -275,49 +323,6 @@ def _own(resources: Resources, upload_id: str, caller: Caller) -> UploadView:
         raise NotFound(what="upload")
     with resources.reading() as session:
         return upload.require_owner(session, upload_id, caller)
-
-
-def _create(
-    resources: Resources, upload_id: str, *, caller: Caller, length: int, metadata: dict[str, bytes], now: Instant
-) -> UploadView:
-    with resources.transaction() as session:
-        upload_id = upload.create(
-            session,
-            upload_id=upload_id,
-            caller=caller,
-            length=length,
-            metadata=metadata,
-            verify=signing.verify,
-            now=now,
-            expires_at=_expiry(resources, now),
-        )
-        view = upload.find(session, upload_id)
-    failpoint("upload.created")
-    if view.state == "receiving":
-        resources.spool.begin(upload_id)
-    failpoint("upload.begun")
-    return view
-
-
-def _extend(resources: Resources, view: UploadView, now: Instant) -> UploadView:
-    """Give an upload that moves its full time again, once half of it is gone."""
-    later = _expiry(resources, now)
-    if 2 * (view.expires_at - now) > later - now:
-        return view
-    with resources.transaction() as session:
-        upload.extend(session, view.id, expires_at=later)
-        return upload.find(session, view.id)
-
-
-def _expiry(resources: Resources, now: Instant) -> Instant:
-    return Instant(now + resources.settings.upload_expiry_hours * HOUR)
-
-
-def _terminate(resources: Resources, upload_id: str, now: Instant) -> None:
-    with resources.transaction() as session:
-        upload.terminate(session, upload_id, now=now)
-    failpoint("upload.terminated")
-    resources.spool.discard(upload_id)
 
 
 def _no_page(request: Request, error: LiuhenError, status: int) -> NoReturn:
