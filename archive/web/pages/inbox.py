@@ -26,12 +26,12 @@ SHOWN = 50
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """An upload under way; `offset` is how many bytes are here and known to be right."""
+    """An upload under way; `length` is None while its sender has not said it, `offset` how many bytes are here and known to be right."""
 
     name: str
     source: str
     created_at: Instant
-    length: int
+    length: int | None
     offset: int | None
 
 
@@ -83,6 +83,7 @@ def _offset(resources: Resources, view: upload.UploadView) -> int | None:
     if view.floor is not None:
         return view.floor
     try:
-        return min(resources.spool.size(view.id), view.length)
+        size = resources.spool.size(view.id)
+        return size if view.length is None else min(size, view.length)
     except NotFound:
         return None
