@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 UPLOADS = "/api/v1/uploads"
 _TUS = {"Tus-Resumable": "1.0.0"}
+_BYTES = "application/offset+octet-stream"
 _CONNECT_S = 10.0
 _ANSWER_S = 300.0
 """The answer to the last piece waits for fsync and accession, which a loaded disk may take minutes over."""
@@ -59,9 +60,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A new upload; `accepted` at once only if it was empty."""
+    """A new upload: how many bytes the server has of it, and the acknowledgement if these were all."""
 
     url: str
+    offset: int
     accepted: Accepted | None
 
 
@@ -111,21 +113,29 @@ class Server:
         """
         self._fresh_token(stale=self._token)
 
-    def create(self, *, length: int, metadata: Mapping[str, bytes]) -> Created:
-        """Open an upload and return its address (tus 1.0.0, Creation).
+    def create(self, *, length: int, metadata: Mapping[str, bytes], body: bytes = b"") -> Created:
+        """Open an upload with its first bytes, or all of them, and return its address (tus 1.0.0, Creation With Upload).
+
+        A server that takes no bytes with a creation says nothing of an offset, which then is 0. If the answer gets lost, asking again
+        opens nothing twice: the same signed manifest leads to the same upload.
 
         Raises:
             ServerRefused: the archive does not want it.
             Unavailable: try again.
         """
-        headers = {"Upload-Length": str(length), "Upload-Metadata": encode_metadata(metadata), "Content-Length": "0"}
-        answer = self._asked("POST", self._base + UPLOADS, headers=headers)
+        headers = {"Upload-Length": str(length), "Upload-Metadata": encode_metadata(metadata), "Content-Length": str(len(body))}
+        if body:
+            headers["Content-Type"] = _BYTES
+        answer = self._asked("POST", self._base + UPLOADS, headers=headers, body=body or None)
         location = answer.headers.get("Location", "")
         url = urljoin(self._base + UPLOADS, location)
         ours = self.resolve(url) if location and self._is_ours(url) else None
         if answer.status_code != httpx.codes.CREATED or ours is None:
             raise ServerRefused(reason="no_upload_address", status=answer.status_code)
-        return Created(ours, _accepted(answer.headers))
+        offset = answer.headers.get("Upload-Offset", "0")
+        if not (offset.isascii() and offset.isdigit()):
+            raise ServerRefused(reason="no_offset", status=answer.status_code)
+        return Created(ours, int(offset), _accepted(answer.headers))
 
     def offset(self, url: str) -> int:
         """Return how many bytes the server has (tus 1.0.0, HEAD).
@@ -150,7 +160,7 @@ class Server:
         """
         headers = {
             "Upload-Offset": str(offset),
-            "Content-Type": "application/offset+octet-stream",
+            "Content-Type": _BYTES,
             "Content-Length": str(length),
         }
         answer = self._asked("PATCH", url, headers=headers, body=body)
@@ -200,21 +210,21 @@ class Server:
         return answer.text
 
     def _asked(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Iterator[bytes] | None = None
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Iterator[bytes] | bytes | None = None
     ) -> httpx.Response:
-        """Send with the token; a token that has run out is renewed once, if the body has not begun to flow."""
+        """Send with the token; a token that has run out is renewed once, if the body can be sent again."""
         token = self._token or self._fresh_token(stale=None)
         answer = self._sent(method, url, token=token, headers=headers, body=body)
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             token = self._fresh_token(stale=token)
-            if body is not None:
+            if not (body is None or isinstance(body, bytes)):
                 raise OutOfStep(what="token")
-            answer = self._sent(method, url, token=token, headers=headers, body=None)
+            answer = self._sent(method, url, token=token, headers=headers, body=body)
         _require_yes(answer)
         return answer
 
     def _sent(
-        self, method: str, url: str, *, token: str | None, headers: Mapping[str, str] | None, body: Iterator[bytes] | None
+        self, method: str, url: str, *, token: str | None, headers: Mapping[str, str] | None, body: Iterator[bytes] | bytes | None
     ) -> httpx.Response:
         all_headers = {**_TUS, **(headers or {})}
         if token is not None:

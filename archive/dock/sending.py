@@ -1,7 +1,9 @@
 """One file's way into the archive: made known, sent piece by piece, acknowledged; from wherever an earlier run left it.
 
-Invariants: bytes go only under a manifest that is signed and journaled; an upload's address is journaled before its first byte goes; the
-last byte goes only if the file is still what was hashed; an acknowledgement counts only if it names the digest that was signed.
+Invariants: bytes go only under a manifest that is signed and journaled; the address of a large upload is journaled before its first byte
+goes; the last byte goes only if the file is still what was hashed; an acknowledgement counts only if it names the digest that was signed.
+A small file goes whole with the request that makes it known: one answer instead of two, and if that answer is lost, the same signed
+manifest is told its number again.
 
 Not guaranteed: that an empty file, whose creation is its acknowledgement, is not acknowledged twice if the station dies in that instant.
 """
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archive.core.errors import Mismatch, ServerRefused, SourceChanged, Unavailable
-from archive.dock.client import Accepted, Gone, OutOfStep
+from archive.dock.client import Accepted, Created, Gone, OutOfStep
 from archive.dock.reading import CHUNK, opened, require_unchanged
 from archive.failpoints import failpoint
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 PIECE = 32 * 1024 * 1024
 """Bytes of one PATCH: small enough for proxies that bound a body, large enough not to matter."""
+SMALL = 4 * 1024 * 1024
+"""Bytes of a file that goes in one request: what the server gathers before it writes, and little enough to send again."""
 _MAX_CREATIONS = 3
 
 
@@ -43,6 +47,7 @@ class Means:
     stop: Stop
     now: Callable[[], Instant]
     piece: int = PIECE
+    small: int = SMALL
 
 
 def send(source: Source, entry: Entry, *, means: Means, patience: Patience, position: Position) -> Accepted:
@@ -89,8 +94,8 @@ class _Upload:
         """Go on from where the server stands, to the acknowledgement."""
         try:
             if self._url is None:
-                accepted = self._create()
-                return accepted if accepted is not None else self._send_from(0)
+                created = self._create()
+                return created.accepted if created.accepted is not None else self._send_from(created.offset)
             return self._send_from(self._means.server.offset(self._url))
         except Gone:
             accepted = self._what_became()
@@ -106,15 +111,27 @@ class _Upload:
                 self._means.server.terminate(self._url)
             self._keep(None, 0)
 
-    def _create(self) -> Accepted | None:
-        self._creations += 1
-        if self._creations > _MAX_CREATIONS:
+    def _create(self) -> Created:
+        if self._creations == _MAX_CREATIONS:
             raise ServerRefused(reason="uploads_vanish", path=self._entry.shown)
-        created = self._means.server.create(length=self._entry.size, metadata=_metadata(self._entry))
+        whole = self._whole()
+        created = self._means.server.create(length=self._entry.size, metadata=_metadata(self._entry), body=whole)
+        self._creations += 1
         failpoint("dock.created")
-        self._keep(created.url, 0)
-        failpoint("dock.address_kept")
-        return created.accepted
+        if created.accepted is None:
+            self._keep(created.url, created.offset)
+            failpoint("dock.address_kept")
+        elif whole:
+            failpoint("dock.piece_sent")
+            self._patience.progress()
+        return created
+
+    def _whole(self) -> bytes:
+        """Return all bytes of a file that goes in one request, none of one that goes in pieces or at a limited pace."""
+        if self._entry.size > self._means.small or self._means.limit.rate is not None:
+            return b""
+        with opened(self._source) as descriptor, contextlib.closing(self._body(descriptor, 0, self._entry.size)) as body:
+            return b"".join(body)
 
     def _send_from(self, offset: int) -> Accepted:
         assert self._url is not None
