@@ -52,6 +52,17 @@ class Settings(BaseModel):
         description="The longest pause between two files of one recorder that still makes them one run; "
         "recorders lose a second or two at every change of file.",
     )
+    max_tracks: int = Field(
+        default=64,
+        ge=1,
+        le=1000,
+        description="Tracks of a recording that is opened; recorders write two to seven, and each further one costs every tool memory.",
+    )
+    max_picture_pixels: int = Field(
+        default=36_000_000,
+        ge=1,
+        description="Pixels of a moving picture that is decoded: 8K; a decoder may hold seventeen of them at once.",
+    )
     worker: bool = Field(default=True, description="Whether serve starts a worker beside the web process.")
     failpoint: str = Field(default="", description="For crash tests only: the place at which the process ends itself.")
 

@@ -12,10 +12,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -28,6 +30,7 @@ from archive.adapters.jail import MIB, Jail, Limits, View
 from archive.adapters.tool_runner import Progress, Ran, run
 from archive.core.boxes import Outline, outline
 from archive.core.digest import Digest, derived_key, original_key
+from archive.core.errors import ToolFailed
 from archive.core.instant import Instant
 from archive.core.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
 from archive.failpoints import failpoint
@@ -73,7 +76,14 @@ class Bench:
     @property
     def origin(self) -> ffmpeg.Source:
         """The original as ffmpeg's argument lists name it."""
-        return ffmpeg.Source(self.view.source, self.sniffed.container, tuple(self.tolerated))
+        settings = self.resources.settings
+        return ffmpeg.Source(
+            self.view.source,
+            self.sniffed.container,
+            tuple(self.tolerated),
+            most_tracks=settings.max_tracks,
+            most_pixels=settings.max_picture_pixels,
+        )
 
     def inside(self, name: str) -> str:
         """Return what a tool calls a file in the scratch directory."""
@@ -157,14 +167,16 @@ class Bench:
         media_type: str,
         tool: str,
         argvs: Sequence[Sequence[str]] | None = None,
+        quiet: bool = False,
         **more: object,
     ) -> Made:
-        """Put a file of the scratch directory into the store as a rendition.
+        """Put a file of the scratch directory into the store as a rendition; `quiet` where it is one of many and tells no progress.
 
         Its bytes are on their way to the disk while they are hashed, so that durability costs little more than the hash.
         """
         path = self.scratch / name
-        self.report(990, "storing")
+        if not quiet:
+            self.report(990, "storing")
         digest, size = _hash_while_syncing(path)
         failpoint("rendition.made")
         # The name carries the digest: made twice with different bytes (encoders may), neither copy is taken for the other gone bad.
@@ -184,6 +196,20 @@ class Bench:
             **more,
         }
         return Made(recipe, version, key, digest, size, media_type, provenance)
+
+    def made(self, name: str) -> bool:
+        """Say whether a tool made a file of this name that has something in it."""
+        path = self.scratch / name
+        return path.is_file() and path.stat().st_size > 0
+
+    def read(self, name: str) -> bytes:
+        """Return a file that a tool made in the scratch directory, and nothing that it made a name for.
+
+        Raises:
+            ToolFailed: it is no file of its own.
+        """
+        with no_link(self.scratch / name) as file:
+            return file.read()
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file into the scratch directory, to be kept."""
@@ -225,10 +251,31 @@ def publish(session: Session, original: Digest, made: Sequence[Made], *, now: In
         )
 
 
+@contextmanager
+def no_link(path: Path) -> Iterator[FileIO]:
+    """Open what a tool left in its scratch directory, for reading.
+
+    A tool that was taken over sees nothing of the archive, but it can leave a symbolic link behind for us, who see everything, to follow;
+    or a pipe for us to wait at.
+
+    Raises:
+        ToolFailed: it is a link, a pipe, or has another name elsewhere.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ToolFailed(tool="scratch", reason="odd_output", tail=f"{path.name}: {error.strerror}") from error
+    with FileIO(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise ToolFailed(tool="scratch", reason="odd_output", tail=f"{path.name}: no file of its own")
+        yield file
+
+
 def _hash_while_syncing(path: Path) -> tuple[Digest, int]:
     """Return digest and size of a file that is made durable meanwhile; a failed sync ends the process, as everywhere."""
     whole, size = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as file:
+    with no_link(path) as file:
         flusher = threading.Thread(target=sync_file, args=(file.fileno(),), daemon=True)
         flusher.start()
         while piece := file.read(_PIECE):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from archive.actions import technical
 from archive.adapters import ffmpeg
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
 from archive.core import media, media_plan, storyboard, telemetry
@@ -18,7 +19,7 @@ from archive.core.errors import ToolFailed
 from archive.core.instant import DAY, Instant
 from archive.core.waveform import SAMPLE_RATE, Peaks
 from workers.bench import Bench, Made, opened, publish, tool_version
-from workers.media import VERSION, probed
+from workers.media import VERSION, probed, said_no
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -32,10 +33,10 @@ _KEYFRAME_WINDOW = 40
 
 
 def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Make the poster, the sprite and the WebVTT that says what is where in it.
+    """Make the poster, the sprite and the WebVTT that says what is where in it; that no picture can be decoded is a finding.
 
     Raises:
-        ToolFailed: no picture could be decoded.
+        ToolFailed: a tool had to be stopped, or found a first picture and failed at the others.
     """
     with opened(resources, job, report) as bench:
         examined = probed(bench)
@@ -44,7 +45,12 @@ def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publ
             return _nothing
         tool = tool_version(bench.jail, "ffmpeg")
         duration = examined.facts.duration_us or 0
-        made = [_poster(bench, video, duration, tool)]
+        try:
+            made = [_poster(bench, video, duration, tool)]
+        except ToolFailed as failed:
+            if not said_no(failed):
+                raise
+            return lambda session, _now: technical.found(session, sha256=bench.original, code="pictures_unreadable")
         board = storyboard.plan(
             duration,
             video.width,
@@ -71,10 +77,10 @@ def _poster(bench: Bench, video: media.Video, duration_us: int, tool: str) -> Ma
     for at_us in dict.fromkeys((min(duration_us // 10, 5_000_000), 0)):  # where nothing is found there, the beginning has to do
         argv = ffmpeg.poster(bench.origin, bench.inside("poster.jpg"), video=video, at_us=at_us)
         bench.run(argv, limits=bench.limits(duration_us=duration_us), note="poster", busy_seconds=UNTIL_CPU_LIMIT)
-        if _filled(bench, "poster.jpg"):
+        if bench.made("poster.jpg"):
             break
     else:
-        raise ToolFailed(tool="ffmpeg", reason="no_picture", tail="no picture could be decoded")
+        raise ToolFailed(tool="ffmpeg", reason="exit", tail="no picture could be decoded")
     poster = bench.keep("poster.jpg", recipe="poster", version=VERSION, media_type="image/jpeg", tool=tool)
     bench.argvs.clear()
     return poster
@@ -92,14 +98,9 @@ def _sprite(bench: Bench, video: media.Video, board: storyboard.Storyboard) -> N
         # The filter says nothing until its one picture is full: only processor time shows that it lives.
         limits = bench.limits(duration_us=board.duration_us)
         bench.run(argv, limits=limits, note="storyboard", span=(200, 950), busy_seconds=UNTIL_CPU_LIMIT)
-        if _filled(bench, "storyboard.jpg"):
+        if bench.made("storyboard.jpg"):
             return
     raise ToolFailed(tool="ffmpeg", reason="no_picture", tail="no picture could be decoded")
-
-
-def _filled(bench: Bench, name: str) -> bool:
-    path = bench.scratch / name
-    return path.is_file() and path.stat().st_size > 0
 
 
 def _key_frame_spacing(bench: Bench, video: media.Video) -> int | None:
@@ -127,7 +128,11 @@ def _kept_json(bench: Bench, recipe: str, value: object) -> Made:
 
 
 def waveform(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Decode the sound once, keep its peaks."""
+    """Decode the sound once, keep its peaks; that there is none to decode is a finding.
+
+    Raises:
+        ToolFailed: a tool had to be stopped, or there was more sound than the recording is long.
+    """
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         if examined.audio is None:
@@ -149,7 +154,12 @@ def waveform(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             report(min(980, heard * 1000 // whole), "waveform")
 
         argv = ffmpeg.pcm(bench.origin, audio=examined.audio)
-        bench.run(argv, limits=bench.limits(duration_us=duration), note="waveform", on_bytes=take)
+        try:
+            bench.run(argv, limits=bench.limits(duration_us=duration), note="waveform", on_bytes=take)
+        except ToolFailed as failed:
+            if heard or not said_no(failed):
+                raise
+            return lambda session, _now: technical.found(session, sha256=bench.original, code="sound_unreadable")
         made = _kept_json(bench, "waveform", peaks.finish().as_json())
     return lambda session, now: publish(session, bench.original, [made], now=now)
 
@@ -171,7 +181,7 @@ def stream_hash(resources: Resources, job: ClaimedJob, report: Report) -> Publis
         bench.run(
             argv, limits=limits, note="stream_hash", duration_us=facts.duration_us, span=(0, 980), busy_seconds=UNTIL_CPU_LIMIT
         )
-        rows = (bench.scratch / "streams.txt").read_text(encoding="ascii", errors="replace").split()
+        rows = bench.read("streams.txt").decode("ascii", errors="replace").split()
         streams = [
             {"track": track, "kind": kinds[track][0], "codec": kinds[track][1], "sha256": row.rpartition("=")[2]}
             for track, row in zip(tracks, rows, strict=True)
@@ -191,7 +201,7 @@ def telemetry_of(resources: Resources, job: ClaimedJob, report: Report) -> Publi
         bench.argvs.clear()
         argv = ffmpeg.telemetry(bench.origin, bench.inside("telemetry.bin"), track=track.index)
         bench.run(argv, limits=bench.limits(), note="telemetry", span=(100, 900), busy_seconds=UNTIL_CPU_LIMIT)
-        blob = (bench.scratch / "telemetry.bin").read_bytes()
+        blob = bench.read("telemetry.bin")
         points = telemetry.points(_packets(listed, blob, track.timebase or media.Rational(1, 1000)))
         shown = {"source": "gpmf", "unit": "micro-degrees", "points": [point.as_json() for point in points]}
         made = _kept_json(bench, "telemetry", shown)

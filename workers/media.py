@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archive.actions import jobs, technical
-from archive.adapters import documents, ffmpeg, photos
+from archive.adapters import ffmpeg, photos
+from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
 from archive.core import capture_time, media, media_plan
 from archive.core.errors import RenditionRejected, ToolFailed
+from archive.core.jobs import MAX_ATTEMPTS
 from archive.core.media_plan import Action, Work
 from workers.bench import Bench, Made, opened, publish, tool_version
+from workers.documents import first_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,13 +77,39 @@ def probed(bench: Bench) -> Examined:
         try:
             facts = media.facts(_json(_probe(bench)))
         except ToolFailed as failed:
-            if not _said_no(failed):
+            if not said_no(failed):
                 raise
-            findings.append({"code": "probe_failed", "facts": {"words": bench.symbolic([str(failed.facts["tail"])])[0][-1000:]}})
-    plan = media_plan.plan(facts, bench.sniffed)
+            tail = str(failed.facts["tail"])
+            if ffmpeg.refused_tracks(tail):
+                findings.append({"code": "too_many_tracks", "facts": {"most": bench.origin.most_tracks}})
+            else:
+                findings.append({"code": "probe_failed", "facts": {"words": _words(bench, tail)}})
+    plan = media_plan.plan(facts, bench.sniffed, most_pixels=bench.origin.most_pixels)
+    shown = next((track for track in facts.video if track.index == plan.video), None)
+    if shown is not None and plan.action is not Action.NONE and not shown.pixel_format and not _draws(bench, shown):
+        findings.append({"code": "pictures_unreadable", "facts": {}})
+        facts = replace(facts, video=tuple(track for track in facts.video if track.attached_picture))
+        plan = media_plan.plan(facts, bench.sniffed)
     if plan.reason == "no_streams" and not findings:
         findings.append({"code": "no_streams", "facts": {}})
     return Examined(facts, plan, tuple(findings))
+
+
+def _draws(bench: Bench, video: media.Video) -> bool:
+    """Say whether any picture of a track can be decoded whose first ones could not, which is why the probe knows no pixel format."""
+    argv = ffmpeg.poster(bench.origin, bench.inside("trial.jpg"), video=video, at_us=0)
+    try:
+        bench.run(argv, limits=bench.limits(), note="probing", busy_seconds=UNTIL_CPU_LIMIT)
+    except ToolFailed as failed:
+        if not said_no(failed):
+            raise
+        return False
+    return bench.made("trial.jpg")
+
+
+def _words(bench: Bench, tail: str) -> str:
+    """A tool's last words, without this job's paths."""
+    return bench.symbolic([tail])[0][-1000:]
 
 
 def _probe(bench: Bench) -> bytes:
@@ -90,13 +119,13 @@ def _probe(bench: Bench) -> bytes:
             return bench.run(ffmpeg.probe(bench.origin), limits=bench.limits(), note="probing").output
         except ToolFailed as failed:
             more = set(ffmpeg.refused_decoders(str(failed.facts.get("tail", "")))) - set(bench.tolerated)
-            if not more or not _said_no(failed):
+            if not more or not said_no(failed):
                 raise
             bench.tolerated.extend(sorted(more))
     return b""
 
 
-def _said_no(failed: ToolFailed) -> bool:
+def said_no(failed: ToolFailed) -> bool:
     """Whether the tool itself came to its end and judged the file, and neither the jail nor the watchdog ended it."""
     return failed.facts.get("reason") == "exit" and not str(failed.facts.get("tail", "")).startswith("bwrap:")
 
@@ -125,25 +154,22 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Find out what an item is technically and what must be made of it, and promise that work.
 
     Raises:
-        ToolFailed: a tool itself failed.
+        ToolFailed: a tool itself failed; at the last attempt that is a finding.
         ObjectMissing: the original is not in the store.
     """
     with opened(resources, job, report) as bench:
-        examined = probed(bench)
-        shown: dict[str, object] = {**examined.facts.as_json(), "container": bench.sniffed.container}
-        findings = list(examined.findings)
-        plan = examined.plan
-        started_at = examined.facts.created_at or _stated_start(resources, bench)
-        if Work.PHOTO in plan.works:
-            picture = photos.look(bench.jail, bench.source, bench.sniffed.container, bench.scratch)
-            findings += [flaw.finding() for flaw in picture.flaws]
-            shown["photo"] = picture.as_json()
-            plan = plan if picture.width else replace(plan, works=())
-        elif Work.PAGES in plan.works:
-            document = documents.look(bench.jail, bench.source, bench.scratch)
-            findings += [flaw.finding() for flaw in document.flaws]
-            shown["document"] = document.as_json()
-            plan = plan if document.sizes else replace(plan, works=())
+        started_at = _stated_start(resources, bench)
+        try:
+            examined, plan, findings, shown = _examined(bench)
+        except ToolFailed as failed:
+            # What ends its tool whenever it is looked at is an item all the same, and its page says so.
+            if job.attempt < MAX_ATTEMPTS or _not_the_files_doing(failed):
+                raise
+            examined = Examined(media.facts(None), media_plan.plan(media.facts(None), bench.sniffed), ())
+            plan, shown = replace(examined.plan, works=()), {"container": bench.sniffed.container}
+            told = {"reason": str(failed.facts.get("reason", "")), "words": _words(bench, str(failed.facts.get("tail", "")))}
+            findings = [{"code": "examination_failed", "facts": told}]
+        started_at = examined.facts.created_at or started_at
         shown["plan"] = plan.as_json()
 
     def write(session: Session, now: Instant) -> None:
@@ -157,9 +183,32 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             duration_us=examined.facts.duration_us,
             now=now,
         )
+        publish(session, bench.original, made, now=now)
         _promise(session, job, plan, now=now)
 
     return write
+
+
+def _examined(bench: Bench) -> tuple[Examined, media_plan.Plan, list[Finding], dict[str, object]]:
+    """Look into the original; return what was found, what to make, what is wrong, and the technical facts."""
+    examined = probed(bench)
+    plan, findings = examined.plan, list(examined.findings)
+    shown: dict[str, object] = {**examined.facts.as_json(), "container": bench.sniffed.container}
+    if Work.PHOTO in plan.works:
+        picture = photos.look(bench.jail, bench.source, bench.sniffed.container, bench.scratch)
+        findings += [flaw.finding() for flaw in picture.flaws]
+        shown["photo"] = picture.as_json()
+        plan = plan if picture.width else replace(plan, works=())
+    elif Work.PAGES in plan.works:
+        document = documents.look(bench.jail, bench.source, bench.scratch)
+        findings += [flaw.finding() for flaw in document.flaws]
+        shown["document"] = document.as_json()
+        plan = plan if document.sizes else replace(plan, works=())
+    return examined, plan, findings, shown
+
+
+def _not_the_files_doing(failed: ToolFailed) -> bool:
+    return failed.facts.get("reason") == "not_started" or str(failed.facts.get("tail", "")).startswith("bwrap:")
 
 
 def _stated_start(resources: Resources, bench: Bench) -> Instant | None:
@@ -170,10 +219,19 @@ def _stated_start(resources: Resources, bench: Bench) -> Instant | None:
 
 
 def _condition(plan: media_plan.Plan, findings: Sequence[Finding]) -> str:
-    if findings and {str(finding["code"]) for finding in findings} - {"too_many_pages", "document_encrypted"}:
+    if {str(finding["code"]) for finding in findings} - _NO_DAMAGE:
         return "damaged"
-    unread = plan.reason in ("container_unsupported", "encrypted") or (plan.reason == "document" and not plan.works)
+    unread = (
+        plan.reason in _UNREAD
+        or any(finding["code"] in _TOO_MUCH for finding in findings)
+        or (plan.reason == "document" and not plan.works)
+    )
     return "unrecognised" if unread else "sound"
+
+
+_TOO_MUCH = frozenset({"too_many_tracks", "image_too_large", "examination_failed"})
+_NO_DAMAGE = frozenset({"too_many_pages", "document_encrypted"}) | _TOO_MUCH
+_UNREAD = frozenset({"container_unsupported", "encrypted", "pictures_too_large"})
 
 
 def _promise(session: Session, job: ClaimedJob, plan: media_plan.Plan, *, now: Instant) -> None:
@@ -205,7 +263,7 @@ def rendition(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         try:
             made = _made(bench, examined, wanted, doubtful=examined.damaged or instead_of is not None)
         except (RenditionRejected, ToolFailed) as failed:
-            exited = isinstance(failed, RenditionRejected) or _said_no(failed)
+            exited = isinstance(failed, RenditionRejected) or said_no(failed)
             if wanted == Action.TRANSCODE.value or not exited or examined.video is None:
                 raise
             payload = {"recipe": Action.TRANSCODE.value, "instead_of": wanted}

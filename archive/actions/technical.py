@@ -19,6 +19,8 @@ from archive.core.instant import Instant
 from archive.records.items import Item
 
 CONDITIONS = ("sound", "damaged", "unrecognised")
+FINDINGS_KEPT = 50
+"""How many findings an item carries; a book of ten thousand broken pages would make its own record a bomb."""
 
 
 def record(
@@ -49,7 +51,7 @@ def record(
     technical = {**({} if earlier is None else earlier.technical), **technical}
     item.condition, item.findings, item.technical, item.duration_us = (
         condition,
-        [dict(f) for f in findings],
+        _kept(findings),
         dict(technical),
         duration_us,
     )
@@ -63,8 +65,24 @@ def record(
         actor="archive",
         subject=item.number,
         item_id=item.id,
-        facts={"number": item.number, "condition": condition, "findings": [str(f["code"]) for f in findings]},
+        facts={"number": item.number, "condition": condition, "findings": [str(f["code"]) for f in item.findings]},
     )
+
+
+def _kept(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The findings that are kept, and how many more there were."""
+    kept = [dict(found) for found in findings[:FINDINGS_KEPT]]
+    left = len(findings) - len(kept)
+    return [*kept, {"code": "more_findings", "facts": {"count": left}}] if left > 0 else kept
+
+
+def found(session: Session, *, sha256: Digest, code: str, facts: Mapping[str, Any] | None = None) -> None:
+    """Add what a later job found wrong with bytes to every item of them, once; they are then damaged."""
+    for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
+        if all(known["code"] != code for known in item.findings):
+            item.findings = [*item.findings, {"code": code, "facts": dict(facts or {})}]
+            item.condition = "damaged"
+    session.flush()
 
 
 def merge(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ffmpeg
 
-from archive.core.media_plan import AUDIO_CODECS, VIDEO_CODECS
+from archive.core.media_plan import AUDIO_CODECS, MOST_PIXELS, MOST_TRACKS, VIDEO_CODECS
 from archive.core.storyboard import Storyboard, fit
 from archive.core.waveform import SAMPLE_RATE
 
@@ -68,16 +68,25 @@ class Source:
     path: str
     container: str
     tolerated: tuple[str, ...] = ()
+    most_tracks: int = MOST_TRACKS
+    most_pixels: int = MOST_PIXELS
 
     def guards(self) -> dict[str, str]:
-        """Return the options that must stand before this input, whatever the tool."""
+        """Return the options that must stand before this input, whatever the tool.
+
+        A file of more tracks is refused as a whole, a picture of more pixels when its decoder sees it: before memory is asked for.
+        """
         demuxer = DEMUXERS[self.container]
-        return {
+        guards = {
             "protocol_whitelist": "file",
             "format_whitelist": demuxer,
             "codec_whitelist": DECODERS,
+            "max_streams": str(self.most_tracks),
+            "max_pixels": str(self.most_pixels),
             "f": demuxer,
         }
+        # QuickTime lets an index point at media in another file. Off is ffmpeg's own default; here it is no default's to change.
+        return guards | ({"enable_drefs": "0", "use_absolute_path": "0"} if demuxer == "mov" else {})
 
 
 def _input(origin: Source, options: Options | None = None) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
@@ -113,6 +122,11 @@ def probe(origin: Source) -> Argv:
 def refused_decoders(said: str) -> tuple[str, ...]:
     """Return the decoders that a failed probe says were not on its list."""
     return tuple(dict.fromkeys(re.findall(r"Codec \(([a-z0-9_]{1,32})\) not on whitelist", said)))
+
+
+def refused_tracks(said: str) -> bool:
+    """Say whether a failed probe says that there were more tracks than it may open."""
+    return "exceeds max_streams parameter" in said
 
 
 def packets(origin: Source, track: int, *, seconds: int | None = None) -> Argv:

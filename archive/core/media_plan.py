@@ -64,6 +64,7 @@ REASONS: Final = frozenset(
         "level",
         "interlaced",
         "size",
+        "pictures_too_large",
         "photo",
         "document",
         "encrypted",
@@ -78,7 +79,12 @@ CONTAINERS: Final = frozenset(
     {"mov", "avi", "mpegts", "matroska", "mpegps", "mpegvideo", "h264", "flv", "wav", "mp3", "adts", "amr", "ogg", "flac"}
 )
 """What is handed to the media tools at all."""
-IMAGES: Final = frozenset({"jpeg", "png", "tiff", "gif", "webp"})
+IMAGES: Final = frozenset({"jpeg", "png", "gif", "webp"})
+
+MOST_TRACKS: Final = 64
+"""Tracks of a file that is opened at all. Recorders write two to seven; every further one costs each tool a decoder and its memory."""
+MOST_PIXELS: Final = 36_000_000
+"""Pixels of a moving picture that is decoded: 8K (7680×4320) and a little. A decoder holds up to seventeen such pictures at once."""
 
 VIDEO_CODECS: Final = frozenset({"h264", "hevc", "mpeg4", "mjpeg", "mpeg1video", "mpeg2video", "h263", "vp8", "vp9", "dvvideo"})
 AUDIO_CODECS: Final = frozenset(
@@ -155,17 +161,20 @@ class Plan:
         }
 
 
-def plan(facts: Facts, sniffed: Sniffed) -> Plan:  # noqa: PLR0911 - a table of cases, first match wins
-    """Return what is to be made of an item so that a browser shows it.
+def plan(facts: Facts, sniffed: Sniffed, *, most_pixels: int = MOST_PIXELS) -> Plan:  # noqa: PLR0911 - a table of cases
+    """Return what is to be made of an item so that a browser shows it; of several cases below the first.
 
     Args:
         facts: what the probe found; empty facts for what is not probed.
         sniffed: what the bytes are.
+        most_pixels: pictures of more are not decoded.
     """
     if sniffed.container in IMAGES:
         return Plan(Action.NONE, "photo", works=(Work.PHOTO,))
-    if sniffed.container == "pdf":
+    if sniffed.container in ("pdf", "tiff"):
         return Plan(Action.NONE, "document", works=(Work.PAGES,))
+    if sniffed.container in ("ofd", "office"):
+        return Plan(Action.NONE, "no_preview")
     if sniffed.container not in CONTAINERS:
         known = sniffed.kind in (Kind.RECORDING, Kind.AUDIO)
         return Plan(Action.NONE, "container_unsupported" if known else "document")
@@ -178,14 +187,17 @@ def plan(facts: Facts, sniffed: Sniffed) -> Plan:  # noqa: PLR0911 - a table of 
     if not pictures:
         assert audio is not None
         return _sound_only(facts, sniffed, audio)
-    return _moving(facts, sniffed, _picture(pictures), audio)
+    return _moving(facts, sniffed, _picture(pictures, most_pixels), audio, most_pixels)
 
 
-def _picture(tracks: tuple[Video, ...]) -> Video:
+def _picture(tracks: tuple[Video, ...], most_pixels: int) -> Video:
     """The track to show: decodable before not, marked default before not, larger before smaller, first before later."""
-    return min(
-        tracks, key=lambda track: (track.codec not in VIDEO_CODECS, not track.default, -track.width * track.height, track.index)
-    )
+
+    def rank(track: Video) -> tuple[bool, bool, int, int]:
+        pixels = track.width * track.height
+        return track.codec not in VIDEO_CODECS or pixels > most_pixels, not track.default, -pixels, track.index
+
+    return min(tracks, key=rank)
 
 
 def _sound(tracks: tuple[Audio, ...]) -> Audio | None:
@@ -211,7 +223,7 @@ def _sound_only(facts: Facts, sniffed: Sniffed, audio: Audio) -> Plan:
     return Plan(Action.AUDIO_FIX, wrong or "audio_codec", audio=audio.index, encode_audio=True, works=works, notes=notes)
 
 
-def _moving(facts: Facts, sniffed: Sniffed, video: Video, audio: Audio | None) -> Plan:
+def _moving(facts: Facts, sniffed: Sniffed, video: Video, audio: Audio | None, most_pixels: int) -> Plan:
     unheard = audio is not None and audio.codec not in AUDIO_CODECS
     sound = None if unheard else audio
     notes = (
@@ -221,6 +233,8 @@ def _moving(facts: Facts, sniffed: Sniffed, video: Video, audio: Audio | None) -
     )
     if video.codec not in VIDEO_CODECS:
         action, reason, encode, works = Action.NONE, "video_codec_unsupported", False, (Work.STREAM_HASH,)
+    elif video.width * video.height > most_pixels:
+        action, reason, encode, works = Action.NONE, "pictures_too_large", False, (Work.STREAM_HASH,)
     else:
         action, reason, encode = _way(facts, sniffed, video, sound)
         works = (Work.STORYBOARD, *((Work.WAVEFORM,) if sound else ()), Work.STREAM_HASH, *_telemetry(facts.data))

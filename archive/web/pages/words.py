@@ -67,6 +67,7 @@ UPLOAD: Mapping[str, str] = {
 JOB_KIND: Mapping[str, str] = {
     "examine": N_("Examine"),
     "read_back": N_("Read back and verify"),
+    "assemble": N_("Put the document together"),
     "storyboard": N_("Storyboard"),
     "waveform": N_("Waveform"),
     "stream_hash": N_("Hash the streams"),
@@ -142,6 +143,7 @@ LOOK: Mapping[str, str] = {
     "replay": N_("replay"),
     "pages": N_("pages"),
     "download": N_("download"),
+    "ahead": N_("sent ahead to a player, not played"),
 }
 
 STARTED_FROM: Mapping[str, str] = {
@@ -163,6 +165,7 @@ PLAN: Mapping[str, str] = {
     "level": N_("The pictures ask more of a decoder than browsers promise; they are transcoded."),
     "interlaced": N_("The pictures are interlaced; they are transcoded to whole frames."),
     "size": N_("The pictures are larger than browsers decode; they are transcoded."),
+    "pictures_too_large": N_("The pictures are larger than is decoded here. The original is kept and can be downloaded."),
     "photo": N_("This is a photo."),
     "document": N_("This is a document."),
     "encrypted": N_("The tracks are encrypted; without the maker's key nothing can be played. The original is kept."),
@@ -242,6 +245,19 @@ PLAYER: Mapping[str, str] = {
     "key_arrows": N_("Five seconds"),
     "key_small": N_("One second"),
     "key_frames": N_("One frame"),
+    "key_files": N_("File before, next file"),
+    "file_of": N_("File {number} of {count}"),
+    "file_back": N_("File before"),
+    "file_forward": N_("Next file"),
+    "gap": N_("nothing on record for {length} s"),
+    "overlap": N_("both files hold these {length} s"),
+    "by_time": N_("joined by time alone"),
+    "file_preparing": N_("File {number} is being prepared: playback stops here. Press play to try again."),
+    "file_unshown": N_("File {number} cannot be shown: {reason}"),
+    "recorder_clock": N_("recorder {time}"),
+    "starts": N_("{time} on"),
+    "unbound_part": N_("not bound to this case"),
+    "run_files": N_("{count} files"),
     "key_ends": N_("Beginning, end"),
     "timeline": N_("Timeline"),
     "zoom_in": N_("Zoom in"),
@@ -269,6 +285,14 @@ PLAYER: Mapping[str, str] = {
     "key_pages": N_("Page before, next page"),
 }
 """What the components on a page may say, by the names that archive/web/ui uses."""
+
+APART: Mapping[str, str] = {
+    "officer": N_("%(number)s meets it in time and is not joined: it names another officer."),
+    "clock": N_("%(number)s meets it in time and is not joined: its clock was corrected differently."),
+    "sequence": N_("%(number)s meets it in time and is not joined: its number is not the next."),
+    "overlap": N_("%(number)s meets it in time and is not joined: one lies within the other."),
+}
+"""Why a file that nearly belongs to a run does not."""
 
 JOB_FAULT = N_("The archive ran into a fault of its own.")
 YES = N_("yes")
@@ -307,6 +331,13 @@ FINDING: Mapping[str, str] = {
         "The index of the recording (moov) is missing, as when a recorder loses power: the pictures are there, but nothing says where."
     ),
     "probe_failed": N_("The file cannot be read as what it claims to be."),
+    "too_many_tracks": N_("The file has more than %(most)s tracks, which no recorder writes; it was not opened."),
+    "pictures_unreadable": N_("The file has an index of pictures, and not one of them can be decoded."),
+    "sound_unreadable": N_("The file has a sound track, and nothing of it can be decoded."),
+    "examination_failed": N_(
+        "Every program that looked into the file broke down or had to be stopped, three times; it was not opened."
+    ),
+    "more_findings": N_("Examination found %(count)s more of the same kind."),
     "no_streams": N_("No picture or sound track was found in the file."),
     "image_too_large": N_("The picture is too large to be drawn safely (%(words)s)."),
     "image_unreadable": N_("The picture cannot be decoded."),

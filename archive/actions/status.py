@@ -1,0 +1,78 @@
+"""How the archive is: its queue, its last read-backs, its database; what the page of that name shows.
+
+Read only. «Nothing was read back» is not «all is well»: a verdict that nobody reached is None here, and grey on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from archive.core.canonical import decode
+from archive.core.custody import EventKind
+from archive.core.instant import Instant
+from archive.core.jobs import LANES
+from archive.records.custody import CustodyEvent
+from archive.records.items import Item
+from archive.records.jobs import Job
+
+LAST = 200
+"""How many read-backs, from the newest, the page judges by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane of the queue: how many jobs are in which state, and since when the oldest of those waiting is due."""
+
+    name: str
+    waiting: int
+    running: int
+    dead: int
+    oldest: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBacks:
+    """The last `LAST` read-backs: when the newest was, and how many came to which verdict."""
+
+    newest: Instant | None
+    verdicts: Mapping[str, int]
+    never: int
+    """Items that were never read back whole and right."""
+
+
+def lanes(session: Session, *, now: Instant) -> list[Lane]:
+    """Return the lanes in their order; a job that failed and waits for its next try is not due, so does not age."""
+    counted = {(lane, state): count for lane, state, count in session.execute(_COUNTS)}
+    due = select(Job.lane, func.min(Job.run_after)).where(Job.state == "waiting", Job.run_after <= now).group_by(Job.lane)
+    oldest = {lane: Instant(at) for lane, at in session.execute(due)}
+    return [
+        Lane(lane, *(counted.get((lane, state), 0) for state in ("waiting", "running", "dead")), oldest.get(lane)) for lane in LANES
+    ]
+
+
+_COUNTS = select(Job.lane, Job.state, func.count()).where(Job.state.in_(("waiting", "running", "dead"))).group_by(Job.lane, Job.state)
+
+
+def read_backs(session: Session) -> ReadBacks:
+    """Return what the last read-backs found."""
+    checked = select(CustodyEvent).where(CustodyEvent.kind == EventKind.READ_BACK.value)
+    verdicts: dict[str, int] = {}
+    newest: Instant | None = None
+    for event in session.scalars(checked.order_by(CustodyEvent.seq.desc()).limit(LAST)):
+        newest = newest or Instant(event.at)
+        body = decode(event.body.encode())
+        facts = body.get("facts") if isinstance(body, dict) else None
+        verdict = str(facts.get("verdict")) if isinstance(facts, dict) else ""
+        verdicts[verdict] = verdicts.get(verdict, 0) + 1
+    never = session.scalar(select(func.count()).select_from(Item).where(Item.verified_at.is_(None))) or 0
+    return ReadBacks(newest, verdicts, never)
+
+
+def schema(session: Session) -> str:
+    """Return the name of the last step that the database took."""
+    return MigrationContext.configure(session.connection()).get_current_revision() or ""
