@@ -209,6 +209,26 @@ class Server:
             raise ServerRefused(code="not_found", number=number, status=404) from why
         return answer.text
 
+    def post(self, path: str, facts: Mapping[str, str | None]) -> dict[str, object]:
+        """Tell the archive these facts (JSON) and return its answer's.
+
+        Raises:
+            ServerRefused: it says no; what it says of the reason is in `server_reason` and `server_case`.
+            Unavailable: as ever.
+        """
+        body = json.dumps(facts).encode()
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        try:
+            answer = self._asked("POST", self._base + path, headers=headers, body=body)
+            told = answer.json()
+        except Gone as why:
+            raise ServerRefused(server_code="not_found", status=404) from why
+        except ValueError as why:
+            raise ServerRefused(reason="no_answer", status=answer.status_code) from why
+        if not isinstance(told, dict):
+            raise ServerRefused(reason="no_answer", status=answer.status_code)
+        return told
+
     def _asked(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Iterator[bytes] | bytes | None = None
     ) -> httpx.Response:
@@ -296,10 +316,10 @@ def _require_yes(answer: httpx.Response) -> None:
     status = answer.status_code
     if httpx.codes.is_success(status):
         return
-    code = _code(answer)
+    code, told = _problem(answer)
     if status in {httpx.codes.NOT_FOUND, httpx.codes.GONE}:
         raise Gone(code)
-    facts: dict[str, str | int] = {"server_code": code, "status": status}
+    facts: dict[str, str | int] = {"server_code": code, "status": status, **told}
     asked = answer.headers.get("Retry-After", "")
     if asked.isdigit():
         facts["retry_after_s"] = int(asked)
@@ -312,10 +332,14 @@ def _require_yes(answer: httpx.Response) -> None:
     raise ServerRefused(**facts)
 
 
-def _code(answer: httpx.Response) -> str:
+def _problem(answer: httpx.Response) -> tuple[str, dict[str, str | int]]:
+    """Return a problem's code, and of its facts those that say why."""
     if "json" not in answer.headers.get("Content-Type", "") or len(answer.content) > _MAX_PROBLEM:
-        return ""
+        return "", {}
     try:
-        return str(answer.json().get("code", ""))[:64]
-    except (ValueError, AttributeError):
-        return ""
+        told = answer.json()
+        facts = told.get("facts") or {}
+        why: dict[str, str | int] = {f"server_{name}": str(facts[name])[:200] for name in ("reason", "case") if name in facts}
+        return str(told.get("code", ""))[:64], why
+    except (ValueError, AttributeError, TypeError):
+        return "", {}

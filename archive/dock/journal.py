@@ -107,6 +107,7 @@ class Entry:
     carrier: str
     path: bytes
     size: int
+    mtime_ns: int
     state: State
     sha256: Digest
     sm3: str | None
@@ -128,8 +129,8 @@ class Entry:
 
 
 _COLUMNS = (
-    "id, archive, carrier, path, size, state, sha256, sm3, manifest, signature, upload_url, offset, number, again, same_bytes_as, receipt, "
-    "trouble, changed_at"
+    "id, archive, carrier, path, size, mtime_ns, state, sha256, sm3, manifest, signature, upload_url, offset, number, again, "
+    "same_bytes_as, receipt, trouble, changed_at"
 )
 
 

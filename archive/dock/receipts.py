@@ -34,12 +34,14 @@ def check(text: str, entry: Entry, *, credential: Credential) -> Receipt:
         Mismatch: nobody we know signed it, or it is for something else.
     """
     receipt = Receipt.parse(note.read(text, keys=credential.server_keys, verify=verify))
-    facts = {
+    facts: dict[str, tuple[object, object]] = {
         "number": (str(receipt.number), entry.number),
         "sha256": (receipt.sha256, entry.sha256),
         "size": (receipt.size, entry.size),
         "station": (receipt.station, credential.station),
     }
+    if entry.sm3 is not None:
+        facts["sm3"] = (receipt.sm3, entry.sm3)
     for name, (said, signed) in facts.items():
         if said != signed:
             raise Mismatch(what="receipt", field=name, said=str(said)[:80], signed=str(signed)[:80])

@@ -69,8 +69,9 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """The result of one walk, in the order of the paths."""
+    """The result of one walk of a volume, in the order of the paths."""
 
+    volume: Volume
     files: tuple[Source, ...]
     passed: tuple[Passed, ...]
 
@@ -81,7 +82,7 @@ def scan(source: Path, *, volume: Volume, patterns: Patterns) -> Scan:
     passed: list[Passed] = []
     if not source.is_dir():
         _take(source, volume=volume, files=files, passed=passed)
-        return Scan(tuple(files), tuple(passed))
+        return Scan(volume, tuple(files), tuple(passed))
     device = source.stat().st_dev
     waiting = [source]
     while waiting:
@@ -109,7 +110,7 @@ def scan(source: Path, *, volume: Volume, patterns: Patterns) -> Scan:
             else:
                 _take(path, volume=volume, files=files, passed=passed)
         waiting.extend(reversed(below))
-    return Scan(tuple(files), tuple(passed))
+    return Scan(volume, tuple(files), tuple(passed))
 
 
 def _take(path: Path, *, volume: Volume, files: list[Source], passed: list[Passed]) -> None:
