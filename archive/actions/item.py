@@ -143,6 +143,15 @@ class ItemView:
         return self.clock_offset_us is not None
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known of an item's bytes: when they were first found intact, what the last reading found, and which item had them before."""
+
+    verified_at: Instant | None
+    verdict: str | None
+    same_bytes_as: str | None
+
+
 def find(session: Session, number: str) -> ItemView:
     """Return the item of this number.
 
@@ -240,6 +249,20 @@ def size_of(session: Session, sha256: Digest) -> int:
     if stored is None:
         raise NotFound(what="object", sha256=sha256.hex)
     return stored.size
+
+
+def states(session: Session, numbers: Sequence[str]) -> dict[str, State]:
+    """Return what is known of the bytes of the items of these numbers; a number that is none is left out."""
+    found = session.execute(
+        select(Item, StoredObject.verdict)
+        .join(StoredObject, StoredObject.sha256 == Item.sha256)
+        .where(Item.number.in_(list(numbers)))
+    ).all()
+    firsts = [item.same_bytes_as_id for item, _verdict in found if item.same_bytes_as_id is not None]
+    same = dict(session.execute(select(Item.id, Item.number).where(Item.id.in_(firsts))).all())
+    return {
+        item.number: State(_maybe(item.verified_at), verdict, same.get(item.same_bytes_as_id or 0)) for item, verdict in found
+    }
 
 
 def choices(session: Session) -> tuple[list[str], list[str]]:

@@ -92,7 +92,13 @@ def assets() -> dict[str, Any]:
         "script": f"/static/{entry['file']}",
         "styles": [f"/static/{name}" for name in entry.get("css", [])],
         "icon": f"/static/{manifest['icon.svg']['file']}",
+        "entries": {name.removesuffix(".entry.ts"): _entry(one) for name, one in manifest.items() if name.endswith(".entry.ts")},
     }
+
+
+def _entry(built: dict[str, Any]) -> dict[str, Any]:
+    """The addresses of what one kind of page needs beside the rest."""
+    return {"script": f"/static/{built['file']}", "styles": [f"/static/{name}" for name in built.get("css", [])]}
 
 
 def page(

@@ -1,0 +1,2 @@
+import "./upload.css";
+import "./upload";
