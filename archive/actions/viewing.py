@@ -16,13 +16,13 @@ PAUSE = 30 * MINUTE
 
 
 def look(session: Session, *, item_id: int, caller: Caller, what: str, now: Instant) -> None:
-    """Log that the caller looks: `what` is page, replay, pages or download; goes on with the viewing that is open, or opens one."""
-    open_one = session.scalar(
-        select(Viewing)
-        .where(Viewing.item_id == item_id, Viewing.actor == caller.actor, Viewing.what == what, Viewing.last_at > now - PAUSE)
-        .order_by(Viewing.id.desc())
-        .limit(1)
-    )
+    """Log that the caller looks: `what` is page, replay, pages, ahead or download; goes on with the viewing that is open, or opens one.
+
+    `ahead` is what a player was sent of a file before playing it; of one that is being replayed already it is nothing new.
+    """
+    if what == "ahead" and _open(session, item_id, caller, "replay", now) is not None:
+        return
+    open_one = _open(session, item_id, caller, what, now)
     if open_one is not None and what != "download":
         open_one.last_at = max(open_one.last_at, now)
         session.flush()
@@ -38,4 +38,13 @@ def look(session: Session, *, item_id: int, caller: Caller, what: str, now: Inst
         subject=item.number,
         item_id=item_id,
         facts={"number": item.number, "what": what},
+    )
+
+
+def _open(session: Session, item_id: int, caller: Caller, what: str, now: Instant) -> Viewing | None:
+    return session.scalar(
+        select(Viewing)
+        .where(Viewing.item_id == item_id, Viewing.actor == caller.actor, Viewing.what == what, Viewing.last_at > now - PAUSE)
+        .order_by(Viewing.id.desc())
+        .limit(1)
     )

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from archive.actions import case
 from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import Stage
-from archive.core.instant import Instant, iso, parse
+from archive.core.instant import SECOND, Instant, iso, parse
 from archive.core.timeline import Span
 from archive.web.identity import allow, resources_of
 
@@ -98,7 +98,7 @@ def unbind(
 def read_timeline(case_id: int, request: Request) -> JSONResponse:
     """Return the case's timeline: the folded axis, and what stands on it in its lanes."""
     with resources_of(request).reading() as session:
-        found = case.timeline(session, case_id)
+        found = case.timeline(session, case_id, join_gap=resources_of(request).settings.join_gap_seconds * SECOND)
     return JSONResponse(timeline_json(found), headers={"Cache-Control": "no-store"})
 
 
@@ -141,6 +141,21 @@ def _lane(lane: case.Lane) -> dict[str, object]:
             {**_bound(mark.bound), **_span(mark.span), "left": mark.left, "right": mark.right, "row": mark.row}
             for mark in lane.marks
         ],
+        "runs": [_bar(bar) for bar in lane.bars],
+    }
+
+
+def _bar(bar: case.Bar) -> dict[str, object]:
+    return {
+        **_span(bar.span),
+        "left": bar.left,
+        "right": bar.right,
+        "row": bar.row,
+        "files": bar.files,
+        "not_bound": bar.missing,
+        "clock_verified": bar.bound.clock_verified,
+        "members": [{"item": part.number, **_span(part.span), "place": part.place, "bound": part.bound} for part in bar.parts],
+        "joins": [{"gap_us": join.gap, "by": join.by.value} for join in bar.joins],
     }
 
 

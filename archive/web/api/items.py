@@ -114,11 +114,14 @@ def read_jobs(number: str, request: Request) -> JSONResponse:
 @router.get("/{number}/original")
 @router.head("/{number}/original", include_in_schema=False)
 def replay_original(number: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_REPLAY))]) -> Response:
-    """Send at most 1 MiB of the original for each range, so that what was sent bounds what can have been watched."""
+    """Send at most 1 MiB of the original for each range, so that what was sent bounds what can have been watched.
+
+    With `?ahead` a player fetches the ends of the file that it will play next; that is logged as what it is, and is no replay.
+    """
     resources = resources_of(request)
     with resources.reading() as session:
         found = item.find(session, number)
-    look(resources, found, caller, "replay")
+    look(resources, found, caller, _replayed(request, size=found.size, etag=found.sha256.hex))
     return ranges.capped(
         request,
         resources.store,
@@ -161,14 +164,21 @@ def read_rendition(
         found = item.find(session, number)
         copy = rendition.find(session, found.sha256, recipe)
     if recipe in rendition.PLAYABLE:
-        look(resources, found, caller, "replay")
+        look(resources, found, caller, _replayed(request, size=copy.size, etag=copy.digest.hex))
     elif recipe.startswith(("page-", "view")):
         look(resources, found, caller, "pages")
+    elif recipe == "storyboard":
+        # Pictures of a recording are seen on the page of another file of its run too.
+        look(resources, found, caller, "page")
     if copy.media_type.startswith(("video/", "audio/")):
         return ranges.capped(request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type)
     return ranges.whole(
         request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type, filename=None
     )
+
+
+def _replayed(request: Request, *, size: int, etag: str) -> str:
+    return "ahead" if ranges.ahead(request, size=size, etag=etag) else "replay"
 
 
 def look(resources: Resources, found: item.ItemView, caller: Caller, what: str) -> None:

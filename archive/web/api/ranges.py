@@ -28,6 +28,9 @@ from archive.ports import ObjectStore
 CAP: Final = 1024 * 1024
 """The most bytes of one playback answer."""
 
+AHEAD: Final = 4 * CAP
+"""How much of a file's beginning, and of its end, where its index may lie, a player is sent before it plays it: some seconds."""
+
 _GATHER: Final = 4 * 1024 * 1024  # of one download's hop to a worker thread; a hop for each 64 KiB costs half the speed
 _RANGE: Final = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*(?:,.*)?", re.ASCII | re.IGNORECASE)
 
@@ -68,6 +71,20 @@ def asked_span(header: str | None, size: int) -> Span | None:
     if span.size <= 0:
         raise RangeUnsatisfiable(size=size)
     return span
+
+
+def ahead(request: Request, *, size: int, etag: str) -> bool:
+    """Whether a request says that its file is not being played yet (`?ahead`) and asks for no more than what may be sent for that.
+
+    A request for anything between the file's ends is one for playing it, whatever it says of itself.
+
+    Raises:
+        RangeUnsatisfiable: The range lies outside the file.
+    """
+    if "ahead" not in request.query_params:
+        return False
+    span = _wanted(request, size, etag) or Span(0, size)
+    return min(span.stop, span.start + CAP) <= AHEAD or span.start >= size - AHEAD
 
 
 def capped(request: Request, store: ObjectStore, key: str, *, size: int, etag: str, media_type: str) -> Response:

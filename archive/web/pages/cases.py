@@ -14,7 +14,7 @@ from archive.actions import item as items
 from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import MAX_TEXT, Stage
 from archive.core.errors import AlreadyBound, CaseExists, Malformed, NotFound, Refusal
-from archive.core.instant import Instant, from_datetime
+from archive.core.instant import SECOND, Instant, from_datetime
 from archive.web.errors import STATUS
 from archive.web.identity import allow, resources_of
 from archive.web.pages import shapes, words
@@ -22,7 +22,7 @@ from archive.web.pages.errors import told
 from archive.web.pages.language import catalogue, chosen, within
 from archive.web.pages.render import page
 from archive.web.pages.table import csv_answer
-from archive.web.pages.timeline import drawn
+from archive.web.pages.timeline import drawn, listed
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -163,6 +163,25 @@ def bind(  # noqa: PLR0917 - one parameter for each field of the form
     return RedirectResponse(f"/cases/{case_id}", status_code=303)
 
 
+@router.post("/cases/{case_id}/runs")
+def bind_run(
+    case_id: int,
+    request: Request,
+    caller: Writer,
+    item: Annotated[str, Form(max_length=200)] = "",
+    stage: Annotated[str, Form(max_length=40)] = "",
+) -> Response:
+    """Bind to the case what is not bound of an item's run."""
+    resources = resources_of(request)
+    assert isinstance(caller, PersonCaller)
+    gap = resources.settings.join_gap_seconds * SECOND
+    with resources.transaction() as session:
+        case.bind_run(
+            session, case_id=case_id, number=item, stage=Stage.named(stage), join_gap=gap, by=caller, now=resources.now()
+        )
+    return RedirectResponse(f"/cases/{case_id}", status_code=303)
+
+
 @router.post("/cases/{case_id}/bindings/{binding_id}/end")
 def unbind(
     case_id: int, binding_id: int, request: Request, caller: Writer, back: Annotated[str, Form(max_length=2000)] = ""
@@ -201,7 +220,7 @@ def _case(request: Request, caller: Caller, case_id: int, entered: dict[str, str
     resources = resources_of(request)
     say = catalogue(chosen(request)).gettext
     with resources.reading() as session:
-        timeline = case.timeline(session, case_id)
+        timeline = case.timeline(session, case_id, join_gap=resources.settings.join_gap_seconds * SECOND)
         waiting = items.page(session, items.Filter(bound=False), limit=200).rows
         return page(
             request,
@@ -211,6 +230,8 @@ def _case(request: Request, caller: Caller, case_id: int, entered: dict[str, str
             status=200 if why is None else STATUS[why.code],
             case=timeline.case,
             bound=timeline.bound,
+            runs=listed(timeline),
+            partly=[bar for lane in timeline.recorders for bar in lane.bars if bar.missing],
             drawn=drawn(timeline, zone=resources.settings.zone, say=say),
             waiting=waiting,
             stages=stages(say),

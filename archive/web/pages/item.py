@@ -19,7 +19,7 @@ from archive.core.instant import SECOND
 from archive.web.api.items import look
 from archive.web.errors import STATUS
 from archive.web.identity import allow, resources_of
-from archive.web.pages import facts
+from archive.web.pages import facts, runs
 from archive.web.pages.cases import bind_refused, paper_time, stages
 from archive.web.pages.errors import told
 from archive.web.pages.language import catalogue, chosen
@@ -62,8 +62,9 @@ def panel(
     with resources.reading() as session:
         item = items.find(session, number)
         shown, _work_of_it = _shown(session, item, request, say)
+        run = runs.shown(session, number, join_gap_seconds=resources.settings.join_gap_seconds, say=say)
     look(resources, item, caller, "page")
-    return page(request, caller, "panel.html", item=item, replay=shown, at=at)
+    return page(request, caller, "panel.html", item=item, replay=shown, run=run, at=at)
 
 
 @router.get("/items/{number}/progress")
@@ -170,6 +171,7 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             status=200 if why is None else STATUS[why.code],
             item=item,
             replay=shown,
+            run=runs.shown(session, number, join_gap_seconds=resources.settings.join_gap_seconds, say=say),
             at=None,
             oob=False,
             **_work(item, shown, work),

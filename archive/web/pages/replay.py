@@ -104,9 +104,9 @@ def _data(item: ItemView, made: Mapping[str, RenditionView], base: str, zone: st
     rate = _rate(item)
     if rate is not None:
         found["rate"] = rate
-    for recipe, name in (("storyboard-vtt", "storyboard-vtt"), ("storyboard", "storyboard"), ("waveform", "waveform")):
+    for recipe in ("storyboard-vtt", "storyboard", "waveform", "poster"):
         if recipe in made:
-            found[name] = f"{base}/renditions/{recipe}"
+            found[recipe] = f"{base}/renditions/{recipe}"
     return found
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from archive.actions import case
+    from archive.core.runs import Join
 
 
 def drawn(timeline: case.Timeline, *, zone: str, say: Callable[[str], str]) -> dict[str, Any]:
@@ -39,9 +40,7 @@ def drawn(timeline: case.Timeline, *, zone: str, say: Callable[[str], str]) -> d
         )
     for lane in timeline.recorders:
         name = " · ".join(part for part in (lane.officer, lane.recorder) if part) or say(words.LANE_UNKNOWN)
-        lanes.append(
-            {"kind": "recorder", "label": name, "rows": lane.rows, "entries": [_entry(mark, say) for mark in lane.marks]}
-        )
+        lanes.append({"kind": "recorder", "label": name, "rows": lane.bar_rows, "entries": [_bar(bar) for bar in lane.bars]})
     if timeline.documents.marks:
         entries = [_entry(mark, say) for mark in timeline.documents.marks]
         lanes.append({"kind": "document", "label": say(words.LANE_PAPERS), "rows": timeline.documents.rows, "entries": entries})
@@ -49,6 +48,39 @@ def drawn(timeline: case.Timeline, *, zone: str, say: Callable[[str], str]) -> d
         "zone": zone,
         "stretches": [{"start": s.span.start, "end": s.span.end, "folded": s.folded} for s in timeline.axis],
         "lanes": lanes,
+    }
+
+
+def listed(timeline: case.Timeline) -> dict[str, tuple[int, int, Join | None]]:
+    """Return, by number, a bound file's place in its run, how many files that has, and what lies between it and the one before.
+
+    A file that stands alone is not among them.
+    """
+    found: dict[str, tuple[int, int, Join | None]] = {}
+    for bar in (bar for lane in timeline.recorders for bar in lane.bars if bar.files > 1):
+        for part, join in zip(bar.parts, (None, *bar.joins), strict=True):
+            found[part.number] = part.place, bar.files, join
+    return found
+
+
+def _bar(bar: case.Bar) -> dict[str, Any]:
+    """A run as one entry, named by its first file; its parts and joins are drawn in it."""
+    address = f"/items/{quote(bar.bound.number, safe='')}"
+    return {
+        "id": bar.bound.number,
+        "label": bar.bound.number.partition("-")[2],
+        "start": bar.span.start,
+        "end": bar.span.end,
+        "unverified": bar.bound.at is None and not bar.bound.clock_verified,
+        "player": f"{address}/panel",
+        "href": address,
+        "row": bar.row,
+        "parts": [
+            {"number": part.number, "start": part.span.start, "end": part.span.end, "place": part.place, "bound": part.bound}
+            for part in bar.parts
+        ],
+        "joins": [{"gap": join.gap, "by": join.by.value} for join in bar.joins],
+        "files": bar.files,
     }
 
 
