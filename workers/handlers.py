@@ -17,5 +17,7 @@ HANDLERS: Mapping[str, Handler] = {
     "stream_hash": companions.stream_hash,
     "telemetry": companions.telemetry_of,
     "pages": documents.pages,
+    "page": documents.page,
     "photo": documents.photo,
+    "tiles": documents.tiles,
 }

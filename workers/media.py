@@ -160,13 +160,13 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     with opened(resources, job, report) as bench:
         started_at = _stated_start(resources, bench)
         try:
-            examined, plan, findings, shown = _examined(bench)
+            examined, plan, findings, shown, made = _examined(bench)
         except ToolFailed as failed:
             # What ends its tool whenever it is looked at is an item all the same, and its page says so.
             if job.attempt < MAX_ATTEMPTS or _not_the_files_doing(failed):
                 raise
             examined = Examined(media.facts(None), media_plan.plan(media.facts(None), bench.sniffed), ())
-            plan, shown = replace(examined.plan, works=()), {"container": bench.sniffed.container}
+            plan, shown, made = replace(examined.plan, works=()), {"container": bench.sniffed.container}, []
             told = {"reason": str(failed.facts.get("reason", "")), "words": _words(bench, str(failed.facts.get("tail", "")))}
             findings = [{"code": "examination_failed", "facts": told}]
         started_at = examined.facts.created_at or started_at
@@ -189,8 +189,9 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     return write
 
 
-def _examined(bench: Bench) -> tuple[Examined, media_plan.Plan, list[Finding], dict[str, object]]:
-    """Look into the original; return what was found, what to make, what is wrong, and the technical facts."""
+def _examined(bench: Bench) -> tuple[Examined, media_plan.Plan, list[Finding], dict[str, object], list[Made]]:
+    """Look into the original; return what was found, what to make, what is wrong, the technical facts, and what was made already."""
+    made: list[Made] = []
     examined = probed(bench)
     plan, findings = examined.plan, list(examined.findings)
     shown: dict[str, object] = {**examined.facts.as_json(), "container": bench.sniffed.container}
@@ -199,12 +200,12 @@ def _examined(bench: Bench) -> tuple[Examined, media_plan.Plan, list[Finding], d
         findings += [flaw.finding() for flaw in picture.flaws]
         shown["photo"] = picture.as_json()
         plan = plan if picture.width else replace(plan, works=())
-    elif Work.PAGES in plan.works:
-        document = documents.look(bench.jail, bench.source, bench.scratch)
+    elif Work.PAGES in plan.works or plan.reason == "no_preview":
+        document, made = first_page(bench)
         findings += [flaw.finding() for flaw in document.flaws]
         shown["document"] = document.as_json()
         plan = plan if document.sizes else replace(plan, works=())
-    return examined, plan, findings, shown
+    return examined, plan, findings, shown, made
 
 
 def _not_the_files_doing(failed: ToolFailed) -> bool:

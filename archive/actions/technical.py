@@ -90,3 +90,9 @@ def merge(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> None
     for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
         item.technical = {**item.technical, **facts}
     session.flush()
+
+
+def of_bytes(session: Session, sha256: Digest) -> Mapping[str, Any]:
+    """Return the technical facts of these bytes, as their first item has them; empty before the first examination."""
+    item = session.scalar(select(Item).where(Item.sha256 == sha256.hex).order_by(Item.id).limit(1))
+    return {} if item is None else item.technical

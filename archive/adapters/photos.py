@@ -1,4 +1,4 @@
-"""Photos: what they say of themselves, and two pictures of each, made by Pillow in the jail.
+"""Photos: what they say of themselves, and two pictures of each, made by Pillow in the jail, or by libvips where they are very large.
 
 Invariants: the format is the one sniffed, never Pillow's own guess; pictures stand upright, are without EXIF, and are at most 1600 and 240
 pixels long; coordinates are integer micro-degrees. Not guaranteed: that EXIF tells the truth.
@@ -48,7 +48,7 @@ def look(jail: Jail, source: Path, form: str, scratch: Path) -> Photo:
     Raises:
         ToolFailed: the tool itself failed.
     """
-    return _photo(render(jail, "photo", source, form, scratch, draw=False)[0])
+    return _photo(_rendered(jail, source, form, scratch, drawn=False)[0])
 
 
 def draw(jail: Jail, source: Path, form: str, scratch: Path) -> tuple[Photo, list[str]]:
@@ -57,12 +57,22 @@ def draw(jail: Jail, source: Path, form: str, scratch: Path) -> tuple[Photo, lis
     Raises:
         ToolFailed: the tool itself failed.
     """
-    lines, argv = render(jail, "photo", source, form, scratch, draw=True)
+    lines, argv = _rendered(jail, source, form, scratch, drawn=True)
     return _photo(lines), argv
 
 
+def _rendered(jail: Jail, source: Path, form: str, scratch: Path, *, drawn: bool) -> tuple[list[Line], list[str]]:
+    """Let Pillow open it, and libvips in its stead if it is too large to be held decoded."""
+    lines, argv = render(jail, "photo", source, form, scratch, draw=drawn)
+    if not any(line.get("large") for line in lines):
+        return lines, argv
+    more, argv = render(jail, "photo", source, form, scratch, draw=drawn, large=True)
+    return [*lines, *more], argv
+
+
 def _photo(lines: list[Line]) -> Photo:
-    told = next((line for line in lines if "width" in line), {})
+    unread = any(line.get("flaw") in ("image_too_large", "image_unreadable") for line in lines)
+    told = {} if unread else next((line for line in lines if "width" in line), {})
     given = told.get("exif")
     exif: dict[str, object] = given if isinstance(given, dict) else {}
     orientation = whole(exif.get("orientation"))

@@ -1,9 +1,12 @@
-"""Runs inside the jail, as a file of its own: opens one photo or PDF and writes pictures of it.
+"""Runs inside the jail, as a file of its own: opens one photo or document and writes pictures of it.
 
-    render_child.py photo   SOURCE FORMAT SCRATCH     facts, view.jpg and thumb.jpg
-    render_child.py photo   SOURCE FORMAT -           facts only
-    render_child.py pages   SOURCE pdf    SCRATCH     page-0001.jpg and thumb-0001.jpg … , one line of JSON a page
-    render_child.py pages   SOURCE pdf    -           facts only
+    render_child.py photo   SOURCE FORMAT SCRATCH -       facts, view.jpg and thumb.jpg; `large` instead where libvips must do it
+    render_child.py photo   SOURCE FORMAT -       -       facts only
+    render_child.py pages   SOURCE pdf    SCRATCH PAGES   page-0001.jpg and thumb-0001.jpg … , one line of JSON a page; PAGES as `1,5-9`
+    render_child.py pages   SOURCE pdf    SCRATCH first   facts, and pictures of the first page
+    render_child.py pages   SOURCE pdf    -       -       facts only
+    render_child.py package SOURCE ofd    -       -       pages and title of an OFD, read from its XML
+    render_child.py package SOURCE office -       -       whether the package has a directory of its parts
 
 It imports nothing of the archive: everything it is and everything it read is given up with the process. Every line it prints is one JSON
 object; a flaw of the file is `{"flaw": code, "words": …}` and exit status 0, since the tool did its work. What prints is not trusted:
@@ -19,15 +22,22 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
 VIEW_SIDE = 1600
 THUMB_SIDE = 240
-MAX_PIXELS = 150_000_000
+MAX_PIXELS = 1_500_000_000
+HELD_PIXELS = 40_000_000
+"""More than any recorder's photo has; held decoded, turned and converted at once, this many take half a gigabyte."""
 MAX_PAGES = 2000
+MAX_XML = 4_000_000
+"""An OFD's list of two thousand pages takes 100 kB."""
+MAX_TEXT, MAX_DEPTH = 1000, 64
 _EXIF_TEXTS = {"make": 0x010F, "model": 0x0110}
 _EXIF_ORIENTATION = 0x0112
+_ON_ITS_SIDE = range(5, 9)
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _PICTURE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "gif": "GIF", "webp": "WEBP"}
 
@@ -38,7 +48,7 @@ def say(**facts: Any) -> None:
     sys.stdout.flush()
 
 
-def photo(source: str, form: str, scratch: str) -> None:
+def photo(source: str, form: str, scratch: str, _pages: str) -> None:
     """Open a photo, tell its facts, and write its two pictures unless `scratch` is `-`."""
     from PIL import Image, ImageFile, ImageOps  # noqa: PLC0415 - each task loads only its own parser
 
@@ -51,6 +61,10 @@ def photo(source: str, form: str, scratch: str) -> None:
             say(flaw="image_too_large", words=f"{stored[0]}x{stored[1]}")
             return
         exif = _exif(picture)
+        if stored[0] * stored[1] > HELD_PIXELS:
+            shown = stored[::-1] if exif["orientation"] in _ON_ITS_SIDE else stored
+            say(large=True, width=shown[0], height=shown[1], stored_width=stored[0], stored_height=stored[1], exif=exif)
+            return
         try:
             picture.load()
         except (OSError, SyntaxError) as error:  # half a JPEG is worth looking at; half a header is not
@@ -113,13 +127,19 @@ def _exif(picture: Any) -> dict[str, Any]:
     return found
 
 
-def pages(source: str, _form: str, scratch: str) -> None:
-    """Open a PDF, tell its pages' sizes in thousandths of a point, and write two pictures of each unless `scratch` is `-`."""
+def pages(source: str, _form: str, scratch: str, wanted: str) -> None:
+    """Open a PDF, tell its pages' sizes in thousandths of a point, and write two pictures of each page that is wanted.
+
+    Sizes are told of the pages that are drawn, and of all where the first or none is.
+    """
     import pypdfium2  # noqa: PLC0415 - each task loads only its own parser
+    from pypdfium2 import raw  # noqa: PLC0415 - each task loads only its own parser
 
     try:
         document = pypdfium2.PdfDocument(source)
         count = len(document)
+        if document.get_formtype() != raw.FORMTYPE_NONE:
+            document.init_forms()  # what was filled into a form is part of the paper
     except pypdfium2.PdfiumError as error:
         locked = "password" in str(error).lower()
         say(flaw="document_encrypted" if locked else "document_unreadable", words=str(error)[:500])
@@ -127,18 +147,29 @@ def pages(source: str, _form: str, scratch: str) -> None:
     say(pages=count)
     if count > MAX_PAGES:
         say(flaw="too_many_pages", words=str(count))
-    for index in range(min(count, MAX_PAGES)):
+    count = min(count, MAX_PAGES)
+    drawn = [] if scratch == "-" else [1] if wanted == "first" else _chosen(wanted, count)
+    for number in drawn if drawn and wanted != "first" else range(1, count + 1):
         try:
-            page = document[index]
-            width, height = page.get_size()
-            if scratch != "-":
-                _draw(page, max(width, height), f"{scratch}/", f"{index + 1:04d}.jpg")
-            page.close()
+            width, height = document.get_page_size(number - 1)
+            if number in drawn:
+                page = document[number - 1]
+                _draw(page, max(width, height), f"{scratch}/", f"{number:04d}.jpg")
+                page.close()
         except (pypdfium2.PdfiumError, ValueError, OSError, MemoryError) as error:
-            say(flaw="page_unreadable", page=index + 1, words=str(error)[:500])
+            say(flaw="page_unreadable", page=number, words=str(error)[:500])
             continue
-        say(page=index + 1, width=int(width * 1000), height=int(height * 1000))
+        say(page=number, width=int(width * 1000), height=int(height * 1000))
     document.close()
+
+
+def _chosen(wanted: str, count: int) -> list[int]:
+    """Return the pages that `1,5-9` names, of those there are."""
+    found: list[int] = []
+    for part in wanted.split(","):
+        start, _, stop = part.partition("-")
+        found += range(int(start), int(stop or start) + 1)
+    return [page for page in found if 1 <= page <= count]
 
 
 def _draw(page: Any, longest: float, folder: str, name: str) -> None:
@@ -152,15 +183,71 @@ def _draw(page: Any, longest: float, folder: str, name: str) -> None:
     bitmap.close()
 
 
+def package(source: str, form: str, _scratch: str, _pages: str) -> None:
+    """Tell an OFD's title and number of pages (GB/T 33190-2016, 7.4 and 7.5), reading little and believing less.
+
+    No part is read past `MAX_XML` bytes, whatever the package says of its size; XML with a document type or entities is none of OFD's.
+    """
+    import zipfile  # noqa: PLC0415 - each task loads only its own parser
+    from xml.parsers import expat  # noqa: PLC0415 - each task loads only its own parser
+
+    try:
+        with zipfile.ZipFile(source) as packed:
+            if form != "ofd":
+                return
+            entry, _ = _outlined(expat, packed, "OFD.xml")
+            _, count = _outlined(expat, packed, entry.get("DocRoot", "").lstrip("/"))
+    except (zipfile.BadZipFile, expat.ExpatError, KeyError, ValueError, OSError, RuntimeError, EOFError, zlib.error) as error:
+        say(flaw="document_unreadable", words=f"{type(error).__name__}: {error}"[:500])
+        return
+    say(pages=count, title=entry.get("Title", ""))
+
+
+def _outlined(expat: Any, packed: Any, name: str) -> tuple[dict[str, str], int]:
+    """Return the first title and document root that a part names, and how many pages it lists.
+
+    Raises:
+        ValueError: it is larger or deeper than OFD's parts are, or has a document type.
+    """
+    found: dict[str, str] = {}
+    at: list[str] = []
+    count = 0
+
+    def opened(tag: str, _attributes: dict[str, str]) -> None:
+        nonlocal count
+        at.append(tag.rpartition(":")[2])
+        count += at[-2:] == ["Pages", "Page"]
+        if len(at) > MAX_DEPTH:
+            raise ValueError("too deep")
+
+    def told(text: str) -> None:
+        if at and at[-1] in ("Title", "DocRoot") and len(found.get(at[-1], "")) < MAX_TEXT:
+            found[at[-1]] = found.get(at[-1], "") + text[:MAX_TEXT]
+
+    def refused(*_: object) -> None:
+        raise ValueError("a document type")
+
+    with packed.open(name) as part:
+        content = part.read(MAX_XML + 1)
+    if len(content) > MAX_XML:
+        raise ValueError(f"{name[:80]} is larger than {MAX_XML} bytes")
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.CharacterDataHandler = opened, told
+    parser.EndElementHandler = lambda _tag: at.pop()
+    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refused
+    parser.Parse(content, True)  # noqa: FBT003 - its own signature
+    return {tag: text.strip() for tag, text in found.items()}, count
+
+
 def main(argv: list[str]) -> None:
     """Do one task."""
     warnings.simplefilter("ignore")  # of the libraries' warnings only one is a verdict
     warnings.filterwarnings("error", message="Image size")
-    task, source, form, scratch = argv
+    task, source, form, scratch, wanted = argv
     if not Path(source).is_file():
         say(flaw="missing", words="")
         return
-    {"photo": photo, "pages": pages}[task](source, form, scratch)
+    {"photo": photo, "pages": pages, "package": package}[task](source, form, scratch, wanted)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Start `render_child` in the jail and read what it prints, trusting none of it.
+"""Start `render_child` or `tile_child` in the jail and read what it prints, trusting none of it.
 
 Invariants: the child sees one file, one scratch directory, the interpreter and its libraries; its lines are JSON objects of at most
 `MAX_LINES`; a line that is none is a failure of the tool, not an answer.
@@ -14,16 +14,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from archive.adapters import render_child
-from archive.adapters.jail import MIB, Jail, Limits, interpreter
+from archive.adapters import render_child, tile_child
+from archive.adapters.jail import MIB, Jail, Limits, View, interpreter
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT, run
 from archive.core.errors import ToolFailed
+from archive.core.tiles import MAX_FILE
 
 MAX_LINES: Final = 10_000
 _LIMITS: Final = Limits(
-    address_space=3072 * MIB,  # a picture of 150 megapixels in four bytes, twice, and the libraries
+    address_space=1536 * MIB,  # a picture of forty megapixels in four bytes, twice, a page of PDFium's, and the libraries
     file_size=64 * MIB,  # one preview; none of 1600 pixels comes near
     cpu_seconds=1200,  # a book of two thousand scanned pages
+    open_files=64,
+)
+_LARGE_LIMITS: Final = Limits(
+    address_space=2560 * MIB,  # of which less than a gigabyte is ever memory: the rest is threads' stacks and what is only mapped
+    file_size=MAX_FILE,
+    cpu_seconds=1200,  # a picture of 1.2 gigapixels takes twenty seconds
     open_files=64,
 )
 
@@ -48,18 +55,41 @@ Line = dict[str, object]
 
 
 def render(
-    jail: Jail, task: str, source: Path, form: str, scratch: Path, *, draw: bool, on_line: Callable[[Line], None] = lambda _: None
+    jail: Jail,
+    task: str,
+    source: Path,
+    form: str,
+    scratch: Path,
+    *,
+    draw: bool,
+    wanted: str = "-",
+    large: bool = False,
+    on_line: Callable[[Line], None] = lambda _: None,
 ) -> tuple[list[Line], list[str]]:
     """Run one task; return the lines it printed and the argument list, for the rendition's provenance.
+
+    Args:
+        jail: where the child runs.
+        task: what it does.
+        source: the one file it reads.
+        form: the format it opens it as.
+        scratch: where pictures go, if it is to draw any.
+        draw: whether it is.
+        wanted: the pages that are meant, as `1,5-9`; `-` for what has none.
+        large: whether libvips does it, in rows.
+        on_line: called with each line as it comes; what it raises ends the child.
 
     Raises:
         ToolFailed: the child crashed, hung, or printed something else than lines of JSON.
     """
     view = jail.view(source, scratch)
     python, readable = interpreter()
-    script = Path(render_child.__file__).absolute()
-    program = [*python, str(script), task, view.source, form, view.scratch if draw else "-"]
-    cell = jail.cell(program, source=source, scratch=scratch, limits=_LIMITS, readable=[*readable, script])
+    child = tile_child.__file__ if large else render_child.__file__
+    script = Path(child).absolute()
+    words = command(view, task, form, draw=draw, wanted=wanted, large=large)
+    program = [*python, str(script), *words[words.index(script.name) + 1 :]]
+    limits = _LARGE_LIMITS if large else _LIMITS
+    cell = jail.cell(program, source=source, scratch=scratch, limits=limits, readable=[*readable, script])
     lines: list[Line] = []
     rest = bytearray()
 
@@ -70,10 +100,16 @@ def render(
             del rest[: end + 1]
             on_line(lines[-1])
         if len(lines) > MAX_LINES or len(rest) > MIB:
-            raise ToolFailed(tool="render_child", reason="too_much_output", tail="")
+            raise ToolFailed(tool=script.stem, reason="too_much_output", tail="")
 
-    run(cell, tool="render_child", on_bytes=take, busy_seconds=UNTIL_CPU_LIMIT)
-    return lines, ["python", *program[len(python) - 2 : len(python)], "render_child.py", *program[len(python) + 1 :]]
+    run(cell, tool=script.stem, on_bytes=take, busy_seconds=UNTIL_CPU_LIMIT)
+    return lines, words
+
+
+def command(view: View, task: str, form: str, *, draw: bool, wanted: str = "-", large: bool = False) -> list[str]:
+    """Return the argument list of a task as provenance tells it: without this machine's paths to interpreter and script."""
+    script = "tile_child.py" if large else "render_child.py"
+    return ["python", "-I", "-B", script, task, view.source, form, view.scratch if draw else "-", wanted]
 
 
 def _line(raw: bytes) -> Line:
@@ -103,5 +139,6 @@ def whole(value: object) -> int | None:
 
 
 def versions() -> str:
-    """Return what renders: interpreter and both libraries, for provenance."""
-    return f"python {platform.python_version()}, pillow {version('pillow')}, pypdfium2 {version('pypdfium2')}"
+    """Return what renders: interpreter and libraries, for provenance."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("pillow", "pypdfium2", "pyvips-binary"))
+    return f"python {platform.python_version()}, {libraries}"

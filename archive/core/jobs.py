@@ -25,6 +25,7 @@ class Work:
 KINDS: dict[str, Work] = {
     # what a person waits for comes first: whether and how it plays
     "examine": Work("quick", 90),
+    "page": Work("quick", 88),  # the one that somebody opened, before its turn
     "read_back": Work("verify", 80),
     "tiles": Work("media", 85),
     "assemble": Work("quick", 75),

@@ -10,6 +10,7 @@ recording unless its brand says audio; the probe decides later. A file made to s
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,11 @@ def sniff(head: bytes, tail: bytes = b"") -> Sniffed:
 _MAGIC: tuple[tuple[bytes, Sniffed], ...] = (
     (b"\xff\xd8\xff", Sniffed(Kind.PHOTO, "image/jpeg", "jpeg")),
     (b"\x89PNG\r\n\x1a\n", Sniffed(Kind.PHOTO, "image/png", "png")),
-    (b"II*\x00", Sniffed(Kind.PHOTO, "image/tiff", "tiff")),
-    (b"MM\x00*", Sniffed(Kind.PHOTO, "image/tiff", "tiff")),
+    (
+        b"II*\x00",
+        Sniffed(Kind.DOCUMENT, "image/tiff", "tiff"),
+    ),  # what scanners and fax machines write; no recorder takes photos in it
+    (b"MM\x00*", Sniffed(Kind.DOCUMENT, "image/tiff", "tiff")),
     (b"GIF87a", Sniffed(Kind.PHOTO, "image/gif", "gif")),
     (b"GIF89a", Sniffed(Kind.PHOTO, "image/gif", "gif")),
     (b"#!AMR-WB\n", Sniffed(Kind.AUDIO, "audio/amr-wb", "amr")),
@@ -228,9 +232,26 @@ def _pdf(head: bytes) -> Sniffed | None:
 
 
 def _zip(head: bytes, tail: bytes) -> Sniffed:
-    if b"OFD.xml" in head or b"OFD.xml" in tail[-TAIL_SIZE:]:  # GB/T 33190-2016 7.1: the entry file of the package
+    """Tell a package by the names of its parts, in the headers before the parts and in the directory at the end."""
+    names = {match[1] or match[2] for part in (head, tail[-TAIL_SIZE:]) for match in _ZIP_NAMES.finditer(part)}
+    if b"OFD.xml" in names:  # GB/T 33190-2016 7.1: the entry file of the package, at its root
         return Sniffed(Kind.DOCUMENT, "application/ofd", "ofd")
+    if b"[Content_Types].xml" in names:  # ISO/IEC 29500-2, 7.2
+        for folder, media_type in _OFFICE:
+            if any(name.startswith(folder) for name in names):
+                return Sniffed(Kind.DOCUMENT, media_type, "office")
     return Sniffed(Kind.DOCUMENT, "application/zip", "zip")
+
+
+_ZIP_NAMES = re.compile(
+    rb"PK\x03\x04.{26}(OFD\.xml|\[Content_Types\]\.xml|(?:word|xl|ppt)/)|PK\x01\x02.{42}(OFD\.xml|\[Content_Types\]\.xml|(?:word|xl|ppt)/)",
+    re.DOTALL,
+)
+_OFFICE = (
+    (b"word/", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
+    (b"xl/", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    (b"ppt/", "application/vnd.openxmlformats-officedocument.presentationml.presentation"),
+)
 
 
 def _text(head: bytes) -> Sniffed | None:

@@ -66,7 +66,7 @@ def test_a_picture_is_opened_only_as_what_it_was_sniffed_to_be(jail: Jail, tmp_p
 def test_a_pdf_that_is_none_is_unreadable_and_nothing_else(jail: Jail, tmp_path: Path, body: bytes):
     path = tmp_path / "x.pdf"
     path.write_bytes(body)
-    found = documents.look(jail, path, tmp_path)
+    found = documents.look(jail, path, "pdf", tmp_path)[0]
     assert found.pages == 0
     assert [flaw.code for flaw in found.flaws] == ["document_unreadable"]
 
@@ -74,7 +74,7 @@ def test_a_pdf_that_is_none_is_unreadable_and_nothing_else(jail: Jail, tmp_path:
 def test_a_page_of_absurd_size_is_drawn_small(jail: Jail, tmp_path: Path):
     path = tmp_path / "wide.pdf"
     path.write_bytes(pdf(["[0 0 14400 3]", "[0 0 1 1]"]))
-    found, _ = documents.draw(jail, path, tmp_path, on_page=lambda done, total: None)
+    found, _ = documents.look(jail, path, "pdf", tmp_path, first=True)
     assert found.pages == 2
     assert found.sizes[1] == (14_400_000, 3_000)
     assert (tmp_path / "page-0001.jpg").is_file()
