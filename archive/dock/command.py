@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from archive.dock.report import Report
 
 REFUSED, MISUSE, FAULT = 1, 2, 3
+_WITH_RECEIPT = frozenset({"verified", "releasing", "released", "kept"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Wishes:
     patience_s: float
     wait_s: float | None
     retry_refused: bool
+    release: bool
 
 
 class _Parsed(click.ParamType[object]):
@@ -105,6 +107,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     "--wait-limit", "wait_limit_s", type=click.FloatRange(0, 86400), default=600, show_default=True, help="Seconds to wait so."
 )
 @click.option("--retry-refused", is_flag=True, help="Hash and send again what was refused or flawed.")
+@click.option("--release", is_flag=True, help="Remove from the recorder what the archive provably has, and has given leave for.")
 @click.option("--status", is_flag=True, help="Show the journal and do nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Tell the result as JSON on standard output.")
 def dock(
@@ -124,6 +127,7 @@ def dock(
     wait: bool,
     wait_limit_s: float,
     retry_refused: bool,
+    release: bool,
     status: bool,
     as_json: bool,
 ) -> None:
@@ -159,6 +163,7 @@ def dock(
         patience_s=patience_s,
         wait_s=wait_limit_s if wait else None,
         retry_refused=retry_refused,
+        release=release,
     )
     told = Console(stderr=True)
     try:
@@ -193,6 +198,7 @@ def _run(wishes: Wishes, told: Console) -> Report:
             patience_s=wishes.patience_s,
             retry_refused=wishes.retry_refused,
             chance=random.Random(),  # noqa: S311 - spreads waits, guards nothing
+            release=wishes.release,
         )
         return Dock(means=means, credential=station, plan=plan, board=board).run(scans, wait_s=wishes.wait_s)
 
@@ -224,7 +230,9 @@ def _tell(report: Report, told: Console, *, as_json: bool) -> None:
     counts = {
         "sent": len(sent),
         "docked before": sum(row.number is not None and not row.sent for row in report.outcomes),
-        "with receipt": sum(row.state == "verified" for row in report.outcomes),
+        "with receipt": sum(row.state in _WITH_RECEIPT for row in report.outcomes),
+        "removed from the recorder": sum(row.state == "released" for row in report.releases),
+        "kept on it": sum(row.state == "kept" for row in report.releases),
         "in trouble": sum(row.trouble is not None for row in report.outcomes),
         "passed over": len(report.passed),
         "waiting for a receipt": report.unverified,

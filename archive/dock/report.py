@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from archive.dock.journal import Entry
+    from archive.dock.release import Freed
     from archive.dock.scan import Passed
 
 
@@ -56,14 +57,16 @@ class Report:
     ended_by: str | None
     refused: bool
     stopped: bool
+    releases: tuple[Freed, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """0 done, 1 refused or flawed, 3 a fault after which another run goes on."""
         flaws = any(row.trouble and not row.fault for row in self.outcomes) or any(row.is_flaw for row in self.passed)
-        if flaws or self.flawed_receipts or self.refused:
+        if flaws or self.flawed_receipts or self.refused or any(row.flaw for row in self.releases):
             return 1
         faults = self.ended_by or self.stopped or self.unverified or any(row.trouble for row in self.outcomes)
+        faults = faults or any(row.fault for row in self.releases)
         return 3 if faults else 0
 
     def facts(self) -> dict[str, object]:
@@ -76,6 +79,8 @@ class Report:
             "sent_bytes": sum(row.size for row in self.outcomes if row.sent),
             "unverified": self.unverified,
             "flawed_receipts": list(self.flawed_receipts),
+            "releases": [asdict(row) for row in self.releases],
+            "released": sum(row.state == "released" for row in self.releases),
             "ended_by": self.ended_by,
             "stopped": self.stopped,
             "exit_code": self.exit_code,

@@ -3,7 +3,7 @@
 Invariants: nothing is sent before its digest and signed manifest are journaled; bytes this station has docked are not sent again,
 and of files with the same bytes that come at the same time one is sent; a file that fails keeps no other from going.
 
-Not guaranteed: the order of the files. Freeing the recorder is not done here.
+Not guaranteed: the order of the files. A recorder is freed only where that is asked for, after everything else (`release`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from archive.dock.board import size_text
 from archive.dock.describe import Reading, describe
 from archive.dock.journal import State
 from archive.dock.pace import Patience, Stopped
+from archive.dock.release import Freed, Release
 from archive.dock.report import Outcome, Report, of_entry
 from archive.dock.sending import Means, send
 from archive.failpoints import failpoint
@@ -44,13 +45,17 @@ _DIGEST_MISMATCH = 460
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a run goes about its work: how recorders are read, files at once, seconds without progress before it gives up."""
+    """How a run goes about its work: how recorders are read, files at once, seconds without progress before it gives up.
+
+    `release`: recorders are freed of what the archive has.
+    """
 
     reading: Reading
     jobs: int
     patience_s: float
     retry_refused: bool
     chance: random.Random
+    release: bool = False
 
 
 class Dock:
@@ -74,6 +79,7 @@ class Dock:
         folders = reading.Folder.all_of(sources)
         outcomes: list[Outcome] = []
         flawed: list[str] = []
+        freed: list[Freed] = []
         unverified = 0
         try:
             self._sign_in()
@@ -84,6 +90,9 @@ class Dock:
                 self._means.stop.check()
                 if wait_s is not None:
                     unverified = self._collect(wait_s, flawed)
+                if self._plan.release:
+                    self._free(scans, freed)
+                if wait_s is not None or self._plan.release:
                     outcomes = [self._with_receipt(*pair) for pair in zip(outcomes, sources, strict=True)]
         except Stopped:
             pass
@@ -99,6 +108,7 @@ class Dock:
             ended_by=None if self._ended is None else str(self._ended),
             refused=isinstance(self._ended, ServerRefused),
             stopped=self._means.stop.asked,
+            releases=tuple(freed),
         )
 
     def _sign_in(self) -> None:
@@ -245,6 +255,14 @@ class Dock:
             told=told,
         )
         return len(waiting)
+
+    def _free(self, scans: Sequence[Scan], freed: list[Freed]) -> None:
+        def told(one: Freed) -> None:
+            freed.append(one)
+            style = "red" if one.flaw or one.fault else "yellow" if one.reason else "green"
+            self._board.line(f"{one.state:<10} {one.number}  {one.path}  {one.reason or ''}".rstrip(), style=style)
+
+        Release(means=self._means, credential=self._credential, told=told).run(scans, jobs=self._plan.jobs)
 
     def _with_receipt(self, outcome: Outcome, source: Source) -> Outcome:
         entry = self._means.journal.entry(self._credential.archive, source) if outcome.number else None
