@@ -61,6 +61,16 @@ def test_a_stepped_database_has_the_tables_that_the_code_describes(stepped):
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
+def test_a_stepped_database_takes_the_states_that_are_new(stepped):
+    with writing(stepped) as session:
+        session.execute(
+            text(
+                "INSERT INTO uploads (id, state, concat, name, sent_metadata, station_id, created_at, expires_at)"
+                " VALUES ('u2', 'joined', 'partial', 'b', '', 1, 1, 9)"
+            )
+        )
+
+
 @pytest.mark.parametrize(
     ("statement", "what"),
     [
