@@ -52,7 +52,7 @@ class Pattern:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise Malformed(what="pattern", id=self.id[:40], reason="id")
-        object.__setattr__(self, "compiled", _compile(self.id, self.match))
+        object.__setattr__(self, "compiled", compile_bounded(self.id, self.match))
         groups = self.compiled.groupindex.keys()
         if not groups or groups - GROUPS:
             raise Malformed(what="pattern", id=self.id, reason="groups", groups=",".join(sorted(groups - GROUPS)))
@@ -73,16 +73,35 @@ class Sibling:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise Malformed(what="pattern", id=self.id[:40], reason="id")
-        object.__setattr__(self, "compiled", _compile(self.id, self.match))
+        object.__setattr__(self, "compiled", compile_bounded(self.id, self.match))
         if set(_FIELD.findall(self.of)) - self.compiled.groupindex.keys():
             raise Malformed(what="pattern", id=self.id, reason="groups")
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A file whose name (or path) matches carries the recorder's mark of importance (重点标记)."""
+
+    id: str
+    match: str
+    whole_path: bool = False
+    compiled: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not _ID.fullmatch(self.id):
+            raise Malformed(what="pattern", id=self.id[:40], reason="id")
+        object.__setattr__(self, "compiled", compile_bounded(self.id, self.match))
+
+
+@dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a name told; None where it told nothing. `pattern` is the pattern's id, None when no pattern knew the name."""
+    """What a name told; None where it told nothing. `pattern` is the pattern's id, None when no pattern knew the name.
+
+    `whole_path` says that the folders above had a part in it.
+    """
 
     pattern: str | None = None
+    whole_path: bool = False
     device: str | None = None
     officer: str | None = None
     sequence: int | None = None
@@ -100,7 +119,7 @@ def recognise(path: str, patterns: Iterable[Pattern], *, zone: ZoneInfo) -> Reco
         if len(subject) > MAX_SUBJECT:
             continue
         found = pattern.compiled.fullmatch(subject)
-        told = _read(pattern.id, found.groupdict(), zone) if found else None
+        told = _read(pattern, found.groupdict(), zone) if found else None
         if told is not None:
             return told
     return UNKNOWN
@@ -124,10 +143,18 @@ def primary(name: str, siblings: Iterable[Sibling], names: Mapping[str, str]) ->
     return None
 
 
+def marked(path: str, marks: Iterable[Mark]) -> bool:
+    """Whether the name or the folders of this path say that the recorder's user marked the file."""
+    name = path.rpartition("/")[2]
+    subjects = ((mark, path if mark.whole_path else name) for mark in marks)
+    return any(len(subject) <= MAX_SUBJECT and mark.compiled.fullmatch(subject) is not None for mark, subject in subjects)
+
+
 def merged(own: Recognised, other: Recognised) -> Recognised:
     """Return what is known of a file when its companion's name is heard too; its own name comes first."""
     return Recognised(
         pattern=own.pattern or other.pattern,
+        whole_path=own.whole_path or other.whole_path,
         device=own.device if own.device is not None else other.device,
         officer=own.officer if own.officer is not None else other.officer,
         sequence=own.sequence if own.sequence is not None else other.sequence,
@@ -135,7 +162,7 @@ def merged(own: Recognised, other: Recognised) -> Recognised:
     )
 
 
-def unique(patterns: Sequence[Pattern | Sibling]) -> None:
+def unique(patterns: Sequence[Pattern | Sibling | Mark]) -> None:
     """Refuse two patterns of one id.
 
     Raises:
@@ -148,7 +175,7 @@ def unique(patterns: Sequence[Pattern | Sibling]) -> None:
         seen.add(pattern.id)
 
 
-def _read(pattern: str, groups: Mapping[str, str | None], zone: ZoneInfo) -> Recognised | None:
+def _read(pattern: Pattern, groups: Mapping[str, str | None], zone: ZoneInfo) -> Recognised | None:
     if any(len(value) > MAX_VALUE for value in groups.values() if value):
         return None
     started: Instant | None = None
@@ -160,7 +187,8 @@ def _read(pattern: str, groups: Mapping[str, str | None], zone: ZoneInfo) -> Rec
     if sequence and not (sequence.isascii() and sequence.isdigit() and len(sequence) <= _MAX_SEQUENCE_DIGITS):
         return None
     return Recognised(
-        pattern=pattern,
+        pattern=pattern.id,
+        whole_path=pattern.whole_path,
         device=(groups.get("device") or "").strip() or None,
         officer=(groups.get("officer") or "").strip() or None,
         sequence=int(sequence) if sequence else None,
@@ -180,7 +208,12 @@ def _started(groups: Mapping[str, str | None], zone: ZoneInfo) -> Instant | None
     return started if started >= 0 else None
 
 
-def _compile(pattern_id: str, match: str) -> re.Pattern[str]:
+def compile_bounded(pattern_id: str, match: str) -> re.Pattern[str]:
+    """Return the regular expression, once it is seen that no name can keep a station busy with it.
+
+    Raises:
+        Malformed: a group repeats, the repetitions multiply beyond `MAX_WORK`, or it is none.
+    """
     if not 0 < len(match) <= MAX_PATTERN:
         raise Malformed(what="pattern", id=pattern_id, reason="length")
     if _INLINE_FLAGS.search(match):  # (?x) would let white space hide that a group repeats
