@@ -22,10 +22,12 @@ from archive.core.instant import Instant
 from archive.core.paper import Page, Paper
 from archive.records import papers as rows
 from archive.records.cases import Case
-from archive.records.items import Item, StoredObject
+from archive.records.items import Item, Rendition, StoredObject
 from archive.records.people import Person
 from archive.records.stations import Station
 
+PICTURES = ("view", "thumb", "page-0001", "thumb-0001")
+"""What is drawn of a page: of an image, or of the first page of a file that has several."""
 SHOWN = 100
 """Documents that wait: a page shows the newest."""
 
@@ -113,6 +115,17 @@ def leaves(session: Session, item_id: int) -> list[Leaf]:
     """Return the pages of the document that this item is, in order; none if it is no document of several scans."""
     paper_id = session.scalar(select(rows.Paper.id).where(rows.Paper.item_id == item_id))
     return [] if paper_id is None else _leaves(session, paper_id)
+
+
+def recipes(session: Session, found: Iterable[Leaf]) -> dict[Digest, frozenset[str]]:
+    """Return what has been made of these pages to look at: recipes by original."""
+    made: dict[Digest, set[str]] = {}
+    query = select(Rendition.sha256, Rendition.recipe).where(
+        Rendition.sha256.in_({leaf.sha256.hex for leaf in found}), Rendition.recipe.in_(PICTURES)
+    )
+    for sha256, recipe in session.execute(query):
+        made.setdefault(Digest(sha256), set()).add(recipe)
+    return {digest: frozenset(names) for digest, names in made.items()}
 
 
 def place_of(session: Session, item_id: int) -> Place | None:

@@ -74,6 +74,7 @@ ROUTES = {
     "GET /items": Act.ITEM_LIST,
     "GET /items.csv": Act.ITEM_LIST,
     "GET /items/{number}": Act.ITEM_READ,
+    "GET /items/{number}/sheets": Act.ITEM_READ,
     "GET /items/{number}/panel": Act.ITEM_READ,
     "GET /items/{number}/progress": Act.ITEM_READ,
     "GET /items/{number}/replay": Act.ITEM_READ,
@@ -94,6 +95,7 @@ ROUTES = {
     "POST /jobs/{job_id}/rerun": Act.JOB_RERUN,
     "GET /quarantine": Act.UPLOAD_LIST,
     "GET /quarantine.csv": Act.UPLOAD_LIST,
+    "GET /status": Act.STATUS_READ,
 }
 UNGUARDED = {"/api/openapi.json", "/static"}
 """The description of the interface and the pages' own assets: the same for everybody."""

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from archive.actions import case, custody, jobs, rendition
+from archive.actions import case, custody, document, jobs, rendition
 from archive.actions import item as items
 from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import Stage
@@ -19,7 +19,7 @@ from archive.core.instant import SECOND
 from archive.web.api.items import look
 from archive.web.errors import STATUS
 from archive.web.identity import allow, resources_of
-from archive.web.pages import facts, runs
+from archive.web.pages import documents, facts, runs
 from archive.web.pages.cases import bind_refused, paper_time, stages
 from archive.web.pages.errors import told
 from archive.web.pages.language import catalogue, chosen
@@ -133,7 +133,9 @@ def _shown(session: Session, item: items.ItemView, request: Request, say: Say) -
     work = jobs.of_item(session, item.id, item.sha256.hex)
     working = any(job.state in ("waiting", "running") for job in work)
     made = rendition.of(session, item.sha256)
-    return replay(item, made, working=working, zone=resources_of(request).settings.zone, say=say), work
+    shown = replay(item, made, working=working, zone=resources_of(request).settings.zone, say=say)
+    listed = documents.sheets(session, item)
+    return (documents.viewed(shown, listed, say=say) if listed else shown), work
 
 
 def _work(item: items.ItemView, shown: Replay, work: Sequence[jobs.JobView]) -> dict[str, Any]:
@@ -175,6 +177,8 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             at=None,
             oob=False,
             **_work(item, shown, work),
+            sheets=documents.sheets(session, item),
+            place=document.place_of(session, item.id),
             findings=[facts.finding(one, say) for one in item.findings],
             technical=facts.technical(item, say),
             clock_said=facts.clock(item, say),

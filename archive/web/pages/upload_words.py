@@ -63,7 +63,6 @@ UPLOADING: Mapping[str, str] = {
     "paper_coming": N_("{arrived} of {pages} pages are in"),
     "paper_joining": N_("All pages are in; the document is being put together"),
     "paper_waits": N_("The document waits for page {missing}"),
-    "paper_whole": N_("Document"),
     "arrived_part": N_("{part} is here"),
     "choose_names": N_("choose again: {names}"),
     "forget": N_("Give up and forget"),

@@ -10,7 +10,7 @@ import { Kept, type KeptPaper } from "./kept";
 import { type Intent, type Leaf, Sender, Transfer } from "./sending";
 import { States } from "./upload_states";
 import { Unfinished } from "./unfinished";
-import { type Acts, Row, type Words, bytes, lasting, link, picture } from "./upload_rows";
+import { type Acts, Row, type Words, badge, bytes, lasting, link, picture } from "./upload_rows";
 import { word } from "./words";
 
 const DRAW_EVERY_MS = 150;
@@ -22,6 +22,7 @@ interface Sent {
   readonly pages: Map<number, Transfer>;
   arrived: ReadonlySet<number>;
   number: string | undefined;
+  state: "stored" | "verified" | "flawed";
 }
 
 class Uploading extends HTMLElement implements Acts {
@@ -52,6 +53,7 @@ class Uploading extends HTMLElement implements Acts {
         if (item.state !== transfer.state) transfer.state = item.state;
         this.touch(transfer);
       }
+      for (const sent of this.papers.values()) sent.state = told.items[sent.number ?? ""]?.state ?? sent.state;
       for (const [id, paper] of Object.entries(told.papers)) this.heard(id, new Set(paper.arrived), paper.number ?? undefined);
     }).run();
     this.wire();
@@ -193,7 +195,7 @@ class Uploading extends HTMLElement implements Acts {
   private sent(paper: KeptPaper): Sent {
     const known = this.papers.get(paper.id);
     if (known) return known;
-    const made: Sent = { paper, line: h("tr", { class: "lhu-paper" }), pages: new Map(), arrived: new Set(), number: undefined };
+    const made: Sent = { paper, line: h("tr", { class: "lhu-paper" }), pages: new Map(), arrived: new Set(), number: undefined, state: "stored" };
     this.papers.set(paper.id, made);
     this.spot("rows").append(made.line);
     return made;
@@ -373,16 +375,17 @@ class Uploading extends HTMLElement implements Acts {
     const missing = paper.pages.map(({ page }) => page).filter((page) => !arrived.has(page));
     const going = [...sent.pages.values()].some((one) => one.busy || one.state === "paused");
     const text = number !== undefined ? "" : missing.length === 0 ? word("paper_joining") : going ? word("paper_coming", { arrived: arrived.size, pages: paper.pages.length }) : word("paper_waits", { missing: missing.join(" ") });
-    const shown = `${number}|${text}`;
+    const shown = `${number}|${text}|${sent.state}`;
     if (line.dataset["shown"] === shown) return;
     line.dataset["shown"] = shown;
     line.replaceChildren(h("td"), h("td", { colspan: 4 }, h("strong", {}, paper.title), " ", h("span", { class: "soft" }, word("paper_of", { pages: paper.pages.length }))),
-      h("td", { colspan: number === undefined ? 4 : 1 }, h("span", { class: `lh-badge ${number !== undefined ? "is-stored" : going || missing.length === 0 ? "is-grey" : "is-waiting"}` }, number !== undefined ? word("paper_whole") : text)),
+      h("td", { colspan: number === undefined ? 4 : 1 }, number !== undefined ? badge(sent.state) : h("span", { class: `lh-badge ${going || missing.length === 0 ? "is-grey" : "is-waiting"}` }, text)),
       ...(number !== undefined ? [h("td", { colspan: 3 }, link(number))] : []));
   }
 
   private asking(): { items: string[]; papers: string[] } {
     const items = this.all().filter((one) => one.number !== undefined && one.state === "stored").map((one) => one.number ?? "");
+    for (const { number, state } of this.papers.values()) if (number !== undefined && state === "stored") items.push(number);
     const papers = [...this.papers.values()].filter((one) => one.number === undefined).map((one) => one.paper.id);
     return { items, papers };
   }

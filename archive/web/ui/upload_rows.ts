@@ -13,6 +13,10 @@ const LOOKS: Readonly<Record<State, string>> = {
 const PHOTO = /\.(jpe?g|png|gif|bmp|webp|heic|heif|tiff?)$/i;
 const LETTERS: Readonly<Record<string, string>> = { LX: "recording", ZP: "photo", LY: "audio", WS: "document" };
 
+export function badge(state: State): HTMLElement {
+  return h("span", { class: `lh-badge ${LOOKS[state]}` }, word(`state_${state}`));
+}
+
 export interface Acts {
   cancel(transfer: Transfer): void;
   retry(transfer: Transfer): void;
@@ -113,7 +117,7 @@ export class Row {
     this.box.hidden = this.box.disabled;
     if (this.box.disabled) this.box.checked = false;
     this.kind.textContent = this.words.kinds[kind(transfer) ?? ""] ?? "–";
-    this.state.replaceChildren(h("span", { class: `lh-badge ${LOOKS[transfer.state]}` }, word(`state_${transfer.state}`)));
+    this.state.replaceChildren(badge(transfer.state));
     this.number.replaceChildren(transfer.number ? link(transfer.number) : h("span", { class: "soft" }, "–"));
     this.digest.replaceChildren(transfer.digest ? copied(transfer.digest) : h("span", { class: "soft" }, "–"));
     this.name.querySelector(".lh-tag")?.remove();
