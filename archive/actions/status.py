@@ -51,11 +51,20 @@ def lanes(session: Session, *, now: Instant) -> list[Lane]:
     due = select(Job.lane, func.min(Job.run_after)).where(Job.state == "waiting", Job.run_after <= now).group_by(Job.lane)
     oldest = {lane: Instant(at) for lane, at in session.execute(due)}
     return [
-        Lane(lane, *(counted.get((lane, state), 0) for state in ("waiting", "running", "dead")), oldest.get(lane)) for lane in LANES
+        Lane(
+            name,
+            counted.get((name, "waiting"), 0),
+            counted.get((name, "running"), 0),
+            counted.get((name, "dead"), 0),
+            oldest.get(name),
+        )
+        for name in LANES
     ]
 
 
-_COUNTS = select(Job.lane, Job.state, func.count()).where(Job.state.in_(("waiting", "running", "dead"))).group_by(Job.lane, Job.state)
+_COUNTS = (
+    select(Job.lane, Job.state, func.count()).where(Job.state.in_(("waiting", "running", "dead"))).group_by(Job.lane, Job.state)
+)
 
 
 def read_backs(session: Session) -> ReadBacks:

@@ -106,6 +106,7 @@ class Jail:
             "network_cut": self.kind != "limits",
             "files_hidden": self.kind == "bubblewrap",
             "limits": True,
+            "calls_filtered": False,
             "why_not_better": self.why,
         }
 
