@@ -83,6 +83,24 @@ class Tus:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.post(PATH, headers={**base, "Upload-Length": str(length), **named}, content=content)
 
+    def defer(self, *, content: bytes | None = None, **headers: str) -> httpx.Response:
+        """Create an upload whose length is said later."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        base = {**(TUS if content is None else BODY), "Upload-Defer-Length": "1"}
+        return self.client.post(PATH, headers={**base, **named}, content=content)
+
+    def part(self, content: bytes, *, length: int | None = None) -> str:
+        """Create a partial upload with these bytes, which are all of them unless a greater length is given."""
+        answer = self.create(len(content) if length is None else length, content=content, Upload_Concat="partial")
+        assert answer.status_code == 201, answer.text
+        assert "Liuhen-Number" not in answer.headers
+        return answer.headers["Location"]
+
+    def final(self, *parts: str, **headers: str) -> httpx.Response:
+        """Make an upload of these parts."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post(PATH, headers={**TUS, "Upload-Concat": f"final;{' '.join(parts)}", **named})
+
     def begin(self, length: int, **values: str | bytes) -> str:
         answer = self.create(length, Upload_Metadata=metadata(filename="test.bin", **values))
         assert answer.status_code == 201, answer.text
