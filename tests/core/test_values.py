@@ -135,5 +135,11 @@ def test_nobody_is_told_to_sign_in_and_a_station_that_it_may_not():
 def test_whatever_nobody_may_do_everybody_may(act):
     if allowed(Nobody(), act):
         assert allowed(StationCaller(1, "s", b""), act)
-    if allowed(StationCaller(1, "s", b""), act):
+    if allowed(StationCaller(1, "s", b""), act) and act is not Act.RELEASE:
         assert allowed(PersonCaller(1, "a", "a"), act)
+
+
+def test_only_a_station_frees_a_recorder():
+    assert allowed(StationCaller(1, "s", b""), Act.RELEASE)
+    assert not allowed(PersonCaller(1, "a", "a"), Act.RELEASE)
+    assert not allowed(Nobody(), Act.RELEASE)
