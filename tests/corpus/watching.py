@@ -7,10 +7,11 @@ import re
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 MIB = 1024 * 1024
 _LOOK_EVERY = 0.03
-_PEAK = re.compile(r"^Name:\t(.*)$.*^VmHWM:\s+(\d+) kB$", re.MULTILINE | re.DOTALL)
+_PEAK = re.compile(r"^Name:\t([^\n]*)$.*^VmHWM:\s+(\d+) kB$", re.MULTILINE | re.DOTALL)
 
 
 class Watch:
@@ -25,7 +26,7 @@ class Watch:
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
