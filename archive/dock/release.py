@@ -167,7 +167,9 @@ class Release:
     def _ask(self, entry: Entry) -> Freed | None:
         """Ask leave for the file; None: it is given."""
         try:
-            self.means.server.post(f"/api/v1/items/{entry.number}/release", _signed(entry))
+            answer = self.means.server.post(f"/api/v1/items/{entry.number}/release", _signed(entry))
+            if answer.get("state") != "granted":
+                raise ServerRefused(server_code="no_leave")
         except (ServerRefused, Unavailable) as why:
             code = str(why.facts.get("server_code", ""))
             if code not in _BY_RULE and (isinstance(why, Unavailable) or why.facts.get("status") in _FORBIDDEN):
@@ -308,7 +310,8 @@ def _open(source: Source, name: str, flags: int, folder: int) -> int:
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns)
+    # the time of change of the inode itself is what nobody can set back
+    return (status.st_dev, status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _signed(entry: Entry) -> dict[str, str | None]:
