@@ -168,17 +168,18 @@ class Release:
         """Ask leave for the file; None: it is given."""
         try:
             answer = self.means.server.post(f"/api/v1/items/{entry.number}/release", _signed(entry))
-            if answer.get("state") != "granted":
-                raise ServerRefused(server_code="no_leave")
         except (ServerRefused, Unavailable) as why:
             code = str(why.facts.get("server_code", ""))
             if code not in _BY_RULE and (isinstance(why, Unavailable) or why.facts.get("status") in _FORBIDDEN):
                 raise
             asked = [code or "refused", *(str(why.facts[name]) for name in ("server_reason", "server_case") if name in why.facts)]
             reason = ": ".join(asked[:2]) + (f" {asked[2]}" if len(asked) > 2 else "")  # noqa: PLR2004 - code, reason, case
-            self.means.journal.kept(entry, reason, now=self.means.now())
-            return Freed(entry.shown, entry.number, "kept", reason, flaw=code != "release_barred")
-        return None
+            return self._barred(entry, reason, flaw=code != "release_barred")
+        return None if answer.get("state") == "granted" else self._barred(entry, "no_leave", flaw=True)
+
+    def _barred(self, entry: Entry, reason: str, *, flaw: bool) -> Freed:
+        self.means.journal.kept(entry, reason, now=self.means.now())
+        return Freed(entry.shown, entry.number, "kept", reason, flaw=flaw)
 
     def _gone(self, entry: Entry) -> Freed:
         """Tell the archive that the file is no longer on its carrier; whether leave was given, the archive knows."""

@@ -151,9 +151,13 @@ def test_what_the_archive_bars_stays(liar, dock_to, file, status, code, reason):
     assert asked(liar, DONE) == []
 
 
-@pytest.mark.parametrize(
-    "answer", [(200, JSON, b"[]"), (200, {}, b"<html>"), (404, {}, b""), (302, {"Location": "/x"}, b""), (503, {}, b"")]
-)
+NO_LEAVE = [
+    (200, JSON, b'{"state": "kept"}'), (200, JSON, b"{}"), (200, JSON, b"[]"), (200, {}, b"<html>"), (404, {}, b""),
+    (302, {"Location": "/x"}, b""), (503, {}, b""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", NO_LEAVE)
 def test_an_answer_that_is_no_leave_frees_nothing(liar, dock_to, file, answer):
     liar.says[ASK] = answer
     code, _row = dock_to(liar, "--release")
