@@ -11,16 +11,20 @@ import base64
 import hashlib
 import json
 import os
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive import failpoints
-from archive.actions import person
+from archive.actions import person, station
+from archive.adapters import signing
 from archive.core.digest import Digest, original_key
 from archive.core.instant import HOUR, Instant
 from archive.core.jobs import LANES
+from archive.core.manifest import Carrier, Manifest
 from archive.resources import Resources, opened
 from archive.settings import read
 from archive.web import intake
@@ -33,6 +37,7 @@ from workers.runner import run_next
 TUS = {"Tus-Resumable": "1.0.0"}
 BODY = {**TUS, "Content-Type": "application/offset+octet-stream"}
 PIECES = 3
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 
 def live(data: Path, scenario: str, content: bytes, failpoint: str | None) -> None:
@@ -121,7 +126,68 @@ async def forgotten(resources: Resources, told: Told, content: bytes) -> None:
     intake.sweep(resources, now=Instant(resources.now() + 1000 * HOUR))
 
 
+async def deferred(resources: Resources, told: Told, content: bytes) -> None:
+    """Say the length with the last request, which brings no byte."""
+    async with _client(resources) as client:
+        where = str(told.last("deferred", "where") or "")
+        if not where:
+            answer = await client.post("/api/v1/uploads", headers={**BODY, "Upload-Defer-Length": "1"}, content=content)
+            assert answer.status_code == 201, answer.text
+            where = answer.headers["Location"]
+            told.note(name="deferred", where=where)
+        # While the accession is not reached, the last byte is asked for again.
+        offset = int((await client.head(where, headers=TUS)).headers["Upload-Offset"])
+        headers = {**BODY, "Upload-Offset": str(offset), "Upload-Length": str(len(content))}
+        answer = await client.patch(where, headers=headers, content=content[offset:])
+        assert answer.status_code == 204, answer.text
+        told.note(name="deferred", number=answer.headers["Liuhen-Number"])
+
+
+async def joined(resources: Resources, told: Told, content: bytes) -> None:
+    """Send three parts and make one upload of them."""
+    third = len(content) // 3
+    async with _client(resources) as client:
+        parts = []
+        for name, piece in enumerate((content[:third], content[third : 2 * third], content[2 * third :])):
+            where = told.last(f"part{name}", "where")
+            if where is None:
+                headers = {**BODY, "Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
+                answer = await client.post("/api/v1/uploads", headers=headers, content=piece)
+                assert (answer.status_code, answer.headers["Upload-Offset"]) == (201, str(len(piece)))
+                where = answer.headers["Location"]
+                told.note(name=f"part{name}", where=where)
+            parts.append(str(where))
+        if told.last("joined", "number") is None:
+            digest = base64.b64encode(hashlib.sha256(content).hexdigest().encode()).decode()
+            headers = {**TUS, "Upload-Concat": f"final;{' '.join(parts)}", "Upload-Metadata": f"sha256 {digest}"}
+            answer = await client.post("/api/v1/uploads", headers=headers)
+            assert answer.status_code == 201, answer.text
+            told.note(name="joined", where=answer.headers["Location"], number=answer.headers["Liuhen-Number"])
+
+
+async def small(resources: Resources, told: Told, content: bytes) -> None:
+    """Send a whole small file with its creation, as a station does; whoever hears no answer asks again with the same manifest."""
+    async with _client(resources) as client:
+        client.headers = httpx.Headers({"Authorization": f"Bearer {_station(resources)}"})
+        signed = Manifest(
+            station="dock-1", name="a.bin", sha256=Digest.of(content), size=len(content), recorder=None, officer=None,
+            sequence=None, started_at=None, started_from=None, clock_offset_us=None,
+            carrier=Carrier(label="card", identity="test", kind="folder"), modified=Instant(1), station_clock=Instant(1),
+        )  # fmt: skip
+        values = {"manifest": signed.encode(), "signature": KEY.sign(signed.signing_bytes())}
+        encoded = ",".join(f"{key} {base64.b64encode(value).decode()}" for key, value in values.items())
+        headers = {**BODY, "Upload-Length": str(len(content)), "Upload-Metadata": encoded}
+        answer = await client.post("/api/v1/uploads", headers=headers, content=content)
+        assert answer.status_code == 201, answer.text
+        if told.last("small", "number") is None:
+            told.note(name="small", where=answer.headers["Location"], number=answer.headers["Liuhen-Number"])
+        assert told.last("small", "number") == answer.headers["Liuhen-Number"]
+
+
 SCENARIOS = {
+    "deferred": deferred,
+    "joined": joined,
+    "small": small,
     "straight": straight,
     "repeated": repeated,
     "repaired": repaired,
@@ -137,6 +203,18 @@ def _account(resources: Resources) -> None:
         person.bootstrap(session, login="admin", name="管理员", password_hash="x", now=now)
         if person.by_token(session, token="cookie", now=now) is None:
             person.sign_in(session, login="admin", right=True, token="cookie", address="", now=now)
+
+
+def _station(resources: Resources) -> str:
+    """Return a token of the station, which is enrolled if it is not yet."""
+    now, nonce, token = resources.now(), secrets.token_hex(8), secrets.token_hex(16)
+    with resources.transaction() as session:
+        if "dock-1" not in {each.name for each in station.stations(session)}:
+            station.enrol(session, name="dock-1", public_key=KEY.public_key().public_bytes_raw(), by="test", now=now)
+        station.give_nonce(session, name="dock-1", nonce=nonce, now=now)
+        signature = KEY.sign(station.signed_by_station("dock-1", nonce))
+        station.give_token(session, name="dock-1", nonce=nonce, signature=signature, verify=signing.verify, token=token, now=now)
+    return token
 
 
 def _client(resources: Resources) -> httpx.AsyncClient:

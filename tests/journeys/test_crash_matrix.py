@@ -33,6 +33,12 @@ FAILPOINTS = {
     "repeated": ["accession.after_put", "accession.committed", "job.claimed:4"],
     "repaired": ["put.set_aside", "put.replaced", "accession.before_commit:2", "accession.committed:2"],
     "false": ["upload.differs", "upload.quarantined", "upload.refused"],
+    "deferred": ["upload.declared", "accession.after_put"],
+    "joined": [
+        "final.created", "join.renamed", "join.adopted", "join.copied", "join.durable", "join.dropped:2", "accession.after_put",
+        "accession.committed",
+    ],
+    "small": ["small.laid_down", "put.linked", "small.put", "small.before_commit", "small.committed"],
     "given_up": ["upload.terminated"],
     "forgotten": ["upload.expired"],
 }  # fmt: skip
