@@ -23,11 +23,12 @@ from archive.core.paper import Page, Paper
 from archive.records import papers as rows
 from archive.records.cases import Case
 from archive.records.items import Item, Rendition, StoredObject
+from archive.records.jobs import Job
 from archive.records.people import Person
 from archive.records.stations import Station
 
-PICTURES = ("view", "thumb", "page-0001", "thumb-0001")
-"""What is drawn of a page: of an image, or of the first page of a file that has several."""
+PICTURES = ("thumb", "thumb-0001")
+"""What is drawn small of a page: of an image, or of the first page of a file that has several."""
 SHOWN = 100
 """Documents that wait: a page shows the newest."""
 
@@ -118,7 +119,7 @@ def leaves(session: Session, item_id: int) -> list[Leaf]:
 
 
 def recipes(session: Session, found: Iterable[Leaf]) -> dict[Digest, frozenset[str]]:
-    """Return what has been made of these pages to look at: recipes by original."""
+    """Return what has been drawn of these pages: recipes by original."""
     made: dict[Digest, set[str]] = {}
     query = select(Rendition.sha256, Rendition.recipe).where(
         Rendition.sha256.in_({leaf.sha256.hex for leaf in found}), Rendition.recipe.in_(PICTURES)
@@ -126,6 +127,12 @@ def recipes(session: Session, found: Iterable[Leaf]) -> dict[Digest, frozenset[s
     for sha256, recipe in session.execute(query):
         made.setdefault(Digest(sha256), set()).add(recipe)
     return {digest: frozenset(names) for digest, names in made.items()}
+
+
+def at_work(session: Session, found: Iterable[Leaf]) -> bool:
+    """Say whether work on these pages waits or runs, so that a picture that is not there may still come."""
+    unfinished = select(Job.id).where(Job.sha256.in_({leaf.sha256.hex for leaf in found}), Job.state.in_(("waiting", "running")))
+    return session.scalar(unfinished.limit(1)) is not None
 
 
 def place_of(session: Session, item_id: int) -> Place | None:

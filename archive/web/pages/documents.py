@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query
@@ -15,24 +15,21 @@ from archive.actions import item as items
 from archive.core.access import Act, Caller
 from archive.core.paper import CONTAINER
 from archive.web.identity import allow, resources_of
-from archive.web.pages import words
+from archive.web.pages.render import page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy.orm import Session
-
-    from archive.web.pages.replay import Replay
 
 router = APIRouter()
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """One page of a document: its item, and the addresses of its pictures where they are drawn."""
+    """One page of a document: its item, and the address of a small picture of it where one is drawn."""
 
     leaf: document.Leaf
-    url: str | None
     thumb: str | None
 
     # What the list's macros ask of an item.
@@ -57,32 +54,28 @@ def sheets(session: Session, item: items.ItemView) -> list[Sheet]:
     return [_sheet(leaf, made.get(leaf.sha256, frozenset())) for leaf in found]
 
 
-def viewed(shown: Replay, listed: Sequence[Sheet], *, say: words.Say) -> Replay:
-    """Return what the viewer shows of a document: the sheets that have a picture, numbered as they stand in the document."""
-    pages: list[Mapping[str, Any]] = [
-        {"number": sheet.leaf.page, "url": sheet.url, "thumb": sheet.thumb} for sheet in listed if sheet.url is not None
-    ]
-    waits = len(pages) < len(listed)
-    reason = say(words.BEING_DRAWN) if waits else shown.reason
-    return replace(shown, pages=pages, playable=False, waiting=waits and not pages, reason=reason)
+def at_work(session: Session, listed: Sequence[Sheet]) -> bool:
+    """Say whether a picture that is not there may still come."""
+    return any(sheet.thumb is None for sheet in listed) and document.at_work(session, [sheet.leaf for sheet in listed])
 
 
 @router.get("/items/{number}/sheets")
 def drawn(
     number: str,
     request: Request,
-    _caller: Annotated[Caller, Depends(allow(Act.ITEM_READ))],
+    caller: Annotated[Caller, Depends(allow(Act.ITEM_READ))],
     shown: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
-    """Say whether more of a document's pages have been drawn than are shown; the page is then loaded anew."""
+    """Return the list of a document's pages anew where another number of them is drawn than is shown; nothing otherwise."""
     with resources_of(request).reading() as session:
-        listed = sheets(session, items.find(session, number))
-    fresh = sum(sheet.url is not None for sheet in listed) != shown
-    return Response(status_code=204, headers={"Cache-Control": "no-store"} | ({"HX-Refresh": "true"} if fresh else {}))
+        item = items.find(session, number)
+        listed = sheets(session, item)
+        drawing = at_work(session, listed)
+    if drawing and sum(sheet.thumb is not None for sheet in listed) == shown:
+        return Response(status_code=204, headers={"Cache-Control": "no-store"})
+    return page(request, caller, "document_pages.html", item=item, sheets=listed, drawing=drawing)
 
 
 def _sheet(leaf: document.Leaf, made: frozenset[str]) -> Sheet:
     base = f"/api/v1/items/{quote(leaf.number, safe='')}/renditions"
-    url = next((f"{base}/{recipe}" for recipe in ("view", "page-0001") if recipe in made), None)
-    thumb = next((f"{base}/{recipe}" for recipe in ("thumb", "thumb-0001") if recipe in made), url)
-    return Sheet(leaf, url, thumb)
+    return Sheet(leaf, next((f"{base}/{recipe}" for recipe in document.PICTURES if recipe in made), None))

@@ -29,15 +29,16 @@ export interface Words {
   readonly stages: Readonly<Record<string, string>>;
 }
 
+/** A size as every page shows it: powers of a thousand, one place below a hundred, cut and not rounded. */
 export function bytes(size: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = size;
+  let tenths = Math.floor(size) * 10;
   let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
+  while (tenths >= 10_000 && unit < units.length - 1) {
+    tenths = Math.floor(tenths / 1000);
     unit += 1;
   }
-  return `${unit > 0 && value < 99.95 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+  return `${unit === 0 || tenths >= 1000 ? Math.floor(tenths / 10) : (tenths / 10).toFixed(1)} ${units[unit]}`;
 }
 
 export function lasting(seconds: number): string {
