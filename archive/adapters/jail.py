@@ -35,11 +35,13 @@ _INSIDE_SCRATCH: Final = "/scratch"
 class Limits:
     """What one run may use at most.
 
-    `address_space` bounds what a decoder can be talked into allocating; `file_size` what a bomb can write, for each file;
-    `cpu_seconds` what an endless loop can burn; `open_files` is far above what one input and a few outputs need.
+    `address_space` bounds what a decoder can be talked into reserving, and `memory` (RLIMIT_DATA, None: as much) what of it can be its
+    own and written to, which is what the machine has to find; `file_size` bounds what a bomb can write, for each file; `cpu_seconds` what
+    an endless loop can burn; `open_files` is far above what one input and a few outputs need.
     """
 
     address_space: int = 4096 * MIB
+    memory: int | None = None
     file_size: int = 1024 * MIB
     cpu_seconds: int = 600
     open_files: int = 64
@@ -129,6 +131,7 @@ class Jail:
         bounds = (
             "prlimit",
             f"--as={limits.address_space}",
+            *(() if limits.memory is None else (f"--data={limits.memory}",)),
             f"--fsize={limits.file_size}",
             f"--cpu={limits.cpu_seconds}",
             f"--nofile={limits.open_files}",

@@ -23,6 +23,7 @@ from archive.core.tiles import MAX_FILE
 MAX_LINES: Final = 10_000
 _LIMITS: Final = Limits(
     address_space=1536 * MIB,  # a picture of forty megapixels in four bytes, twice, a page of PDFium's, and the libraries
+    memory=896 * MIB,  # so that with the libraries a worker stays below a gigabyte, whatever a page draws inside itself
     file_size=64 * MIB,  # one preview; none of 1600 pixels comes near
     cpu_seconds=1200,  # a book of two thousand scanned pages
     open_files=64,
