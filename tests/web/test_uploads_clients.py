@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).with_name("tus_client.mjs")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    settings = {"LIUHEN_WORKER": "0", "LIUHEN_FREE_SPACE_FLOOR": "0"}
+    settings = {"LIUHEN_WORKER": "0", "LIUHEN_FREE_SPACE_FLOOR": "0", "LIUHEN_IDLE_BODY_SECONDS": "4"}
     with RunningServer(tmp_path_factory.mktemp("clients") / "data", settings=settings) as server:
         yield server
 
@@ -81,7 +81,7 @@ def killed_and_started_again(server, *, after):
 # tus-js-client
 
 
-def run_js(tus, file, **options):
+def run_js(tus, file, *, fails=False, **options):
     given = {"headers": sent_by(tus.client), "metadata": {"filename": file.name, "empty": ""}, **options}
     done = subprocess.run(
         [NODE, SCRIPT, str(tus.client.base_url.join(PATH)), file, json.dumps(given)],
@@ -90,9 +90,9 @@ def run_js(tus, file, **options):
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == int(fails), done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return lines, next(line for line in lines if "url" in line)
+    return lines, next(line for line in lines if ("failed" if fails else "url") in line)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,32 @@ def test_tus_js_client_uploads(tus, server, file, options):
     _, end = run_js(tus, file, **options)
     assert end["number"].startswith("131102-")
     assert tus.status(end["url"].removeprefix(server.base_url))["number"] == end["number"]
+    assert taken_in(server, file)
+
+
+def test_tus_js_client_uploads_in_parallel_and_the_parts_are_joined(tus, server, file):
+    _, end = run_js(tus, file, parallelUploads=2, chunkSize=8 * MIB)
+    head = tus.head(end["url"].removeprefix(server.base_url))
+    assert head.headers["Upload-Concat"].startswith("final;")
+    assert head.headers["Upload-Offset"] == str(SIZE)
+    assert end["number"]
+    assert taken_in(server, file)
+
+
+def test_tus_js_client_uploads_a_stream_whose_length_it_learns_at_its_end(tus, server, file):
+    _, end = run_js(tus, file, uploadLengthDeferred=True, chunkSize=9 * MIB, piped=True)
+    assert end["number"]
+    assert taken_in(server, file)
+
+
+def test_tus_js_client_that_declares_more_than_its_file_has_is_answered_and_loses_nothing(tus, server, file):
+    # It says a full chunk for the last, short one (4.3.1, a file's read stream with a deferred length) and would wait for ever.
+    _, end = run_js(tus, file, fails=True, uploadLengthDeferred=True, chunkSize=9 * MIB)
+    assert end["failed"] == 408
+    where = end["left"].removeprefix(server.base_url)
+    assert tus.offset(where) == SIZE, "every byte that came is kept"
+    answer = tus.patch(where, SIZE, b"", Upload_Length=str(SIZE))
+    assert answer.headers["Liuhen-Sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert taken_in(server, file)
 
 
