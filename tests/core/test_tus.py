@@ -1,5 +1,6 @@
 import base64
 import hashlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import assume, given
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 from archive.core import tus
 from archive.core.errors import (
     ChecksumUnsupported,
+    LengthFixed,
     Malformed,
     OffsetConflict,
+    PartsUnfinished,
     PastLength,
     TusVersionUnsupported,
     UploadTooLarge,
@@ -136,6 +139,91 @@ def test_a_name_that_is_no_uploads_name_is_refused(text):
 
 
 @given(SIZES, st.none() | SIZES, SIZES, st.booleans())
+def test_of_an_unknown_length_and_of_a_part_all_that_is_there_is_shown(size, floor, length, partial):
+    stands = size if floor is None else min(size, floor)
+    assert tus.shown_offset(size=size, floor=floor, length=None, taken_in=False, partial=partial) == stands
+    shown = tus.shown_offset(size=size, floor=floor, length=length, taken_in=False, partial=True)
+    assert shown == min(stands, length)
+    assert not tus.whole(size=size, floor=floor, length=None)
+
+
+@given(st.none() | SIZES, st.none() | SIZES, SIZES, SIZES)
+def test_a_length_is_said_once_and_never_less_than_what_is_there(header, length, stands, maximum):
+    assume(length is None or (stands <= length <= maximum))
+    text = None if header is None else str(header)
+    try:
+        settled = tus.settled_length(text, length=length, stands=stands, maximum=maximum)
+    except LengthFixed:
+        assert length is not None
+        assert header != length
+    except PastLength:
+        assert header is not None
+        assert header < stands
+    except UploadTooLarge:
+        assert header is not None
+        assert header > maximum
+    else:
+        assert settled == (length if header is None else header)
+        assert length is None or settled == length
+
+
+@pytest.mark.parametrize(
+    ("length", "defer", "concat", "asked"),
+    [
+        ("5", None, None, tus.Creation(5)),
+        (None, "1", None, tus.Creation(None)),
+        ("5", None, "partial", tus.Creation(5, tus.Concat.PARTIAL)),
+        (None, "1", " partial ", tus.Creation(None, tus.Concat.PARTIAL)),
+        (None, None, "final;/a /b", tus.Creation(None, tus.Concat.FINAL, ("/a", "/b"))),
+        (None, None, "final; /a", tus.Creation(None, tus.Concat.FINAL, ("/a",))),
+    ],
+)
+def test_a_creation_is_read_as_it_was_meant(length, defer, concat, asked):
+    assert tus.parse_creation(length=length, defer=defer, concat=concat, maximum=10) == asked
+    if concat is not None:
+        assert (
+            tus.parse_creation(length=length, defer=defer, concat=tus.format_concat(asked.concat, asked.parts), maximum=10)
+            == asked
+        )
+
+
+@given(*(st.none() | st.text(max_size=20) for _ in range(3)))
+def test_any_creation_is_read_or_refused(length, defer, concat):
+    with suppress(Malformed, UploadTooLarge):
+        asked = tus.parse_creation(length=length, defer=defer, concat=concat, maximum=100)
+        assert asked.length is None or 0 <= asked.length <= 100
+        assert (asked.concat is tus.Concat.FINAL) == bool(asked.parts)
+
+
+@given(st.text(max_size=120))
+def test_any_address_is_an_uploads_or_refused(address):
+    with suppress(Malformed):
+        assert tus.is_upload_id(tus.part_id(address))
+
+
+@pytest.mark.parametrize("before", ["", "https://archive.test", "http://[::1]:80", "//archive.test", "/behind/a/proxy"])
+def test_an_upload_is_named_by_any_spelling_of_its_address(before):
+    name = "0123456789abcdef" * 2
+    assert tus.part_id(f"{before}{tus.UPLOADS}/{name}") == name
+    assert tus.part_id(f"{before}/%61pi/v1/uploads/%30{name[1:]}") == name
+
+
+@given(st.lists(st.tuples(SIZES, st.booleans()), max_size=5), SIZES)
+def test_a_whole_is_as_long_as_its_parts(parts, maximum):
+    facts = [
+        tus.Part(f"{index:032x}", partial=True, length=size if done else size + 1, size=size, floor=None)
+        for index, (size, done) in enumerate(parts)
+    ]
+    total = sum(size for size, _ in parts)
+    try:
+        assert tus.joined_length(facts, maximum=maximum) == total
+    except PartsUnfinished:
+        assert not all(done for _, done in parts)
+    except UploadTooLarge:
+        assert total > maximum
+
+
+@given(SIZES, st.none() | SIZES, SIZES, st.booleans())
 def test_the_offset_never_reaches_the_length_before_the_upload_is_taken_in(size, floor, length, taken_in):
     shown = tus.shown_offset(size=size, floor=floor, length=length, taken_in=taken_in)
     assert 0 <= shown <= length
@@ -149,7 +237,7 @@ def test_the_offset_never_reaches_the_length_before_the_upload_is_taken_in(size,
 def test_a_body_is_admitted_only_where_the_upload_stands_and_only_within_its_length(claimed, shown, length, body):
     assume(shown <= length)
     try:
-        room = tus.admit(claimed=claimed, shown=shown, length=length, body=body)
+        room = tus.admit(claimed=claimed, shown=shown, length=length, body=body, maximum=length)
     except OffsetConflict:
         assert claimed != shown
     except PastLength:

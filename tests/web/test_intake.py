@@ -7,14 +7,15 @@ from contextlib import closing
 
 import pytest
 
-from archive.actions import person, upload
+from archive.actions import concatenation, person, upload
 from archive.core.access import PersonCaller
 from archive.core.digest import Digest, original_key, quarantine_key
 from archive.core.errors import DigestMismatch, UploadBusy, UploadGone
 from archive.core.instant import Instant
+from archive.core.tus import UPLOADS, Concat
 from archive.resources import opened
 from archive.settings import Settings
-from archive.web import intake
+from archive.web import intake, opening
 
 ID = "0123456789abcdef" * 2
 DATA = b"a recording" * 50_000
@@ -27,6 +28,7 @@ import sys
 from pathlib import Path
 from archive import failpoints
 from archive.core.instant import Instant
+from archive.core.tus import UPLOADS, Concat
 from archive.resources import opened
 from archive.settings import Settings
 from archive.web import intake
@@ -54,14 +56,15 @@ def resources(settings):
         yield resources
 
 
-def begin(resources, data=DATA, *, length=None, declared=None, upload_id=ID):
+def begin(resources, data=DATA, *, length=None, declared=None, upload_id=ID, deferred=False, concat=None):
     values = {} if declared is None else {"sha256": declared.hex.encode()}
     with resources.transaction() as session:
         upload.create(
             session,
             upload_id=upload_id,
             caller=PersonCaller(1, "admin", "管理员"),
-            length=len(data) if length is None else length,
+            length=None if deferred else len(data) if length is None else length,
+            concat=concat,
             metadata={"filename": b"a.bin", **values},
             verify=lambda *_: True,
             now=NOW,
@@ -70,6 +73,23 @@ def begin(resources, data=DATA, *, length=None, declared=None, upload_id=ID):
     with resources.spool.append(upload_id, start=0) as appender:
         appender.write([data])
         appender.finish()
+
+
+def join(resources, parts, *, upload_id=ID, expires_at=EXPIRY):
+    """Make a final upload of these parts, as far as its row and the parts' rows go."""
+    with resources.transaction() as session:
+        return concatenation.create(
+            session,
+            upload_id=upload_id,
+            caller=PersonCaller(1, "admin", "管理员"),
+            parts=[f"{UPLOADS}/{part}" for part in parts],
+            sizes={part: resources.spool.size(part) for part in parts},
+            metadata={"filename": b"a.bin"},
+            verify=lambda *_: True,
+            maximum=2**40,
+            now=NOW,
+            expires_at=expires_at,
+        )
 
 
 def found(resources, upload_id=ID):
@@ -190,3 +210,73 @@ def test_a_file_in_the_store_is_the_spooled_file_itself_and_not_a_copy(resources
     inode = resources.spool.path(ID).stat().st_ino
     intake.finish(resources, ID, LATER)
     assert (settings.data_dir / "store" / original_key(Digest.of(DATA))).stat().st_ino == inode
+
+
+# Uploads of unknown length, parts and what is made of them
+
+
+def test_an_upload_of_unknown_length_is_never_whole_and_expires(resources):
+    begin(resources, deferred=True)
+    assert intake.sweep(resources, LATER) == intake.Swept((), (), ())
+    with pytest.raises(UploadBusy):
+        intake.finish(resources, ID, LATER)
+    assert intake.sweep(resources, EXPIRY) == intake.Swept((), (ID,), (ID,))
+    assert resources.spool.ids() == []
+
+
+def test_a_part_is_never_taken_in_by_itself_and_expires_with_its_bytes(resources):
+    begin(resources, concat=Concat.PARTIAL)
+    assert intake.sweep(resources, LATER) == intake.Swept((), (), ())
+    with pytest.raises(UploadBusy):
+        intake.finish(resources, ID, LATER)
+    assert intake.sweep(resources, EXPIRY) == intake.Swept((), (ID,), (ID,))
+    assert found(resources).state == "expired"
+    assert resources.spool.ids() == []
+    with pytest.raises(UploadGone):
+        join(resources, [ID], upload_id="c" * 32)
+
+
+def test_parts_of_an_upload_that_is_under_way_are_kept_whatever_their_time(resources, settings):
+    parts = ["a" * 32, "b" * 32]
+    for part, data in zip(parts, (b"one ", b"two"), strict=True):
+        begin(resources, data, upload_id=part, concat=Concat.PARTIAL)
+    assert join(resources, parts) == ID
+    blocked = settings.data_dir / "store" / original_key(Digest.of(b"one two"))
+    blocked.parent.parent.mkdir(parents=True)
+    blocked.parent.touch()  # a file where the store needs a directory
+    assert intake.sweep(resources, LATER) == intake.Swept((), (), ())
+    assert resources.spool.size(ID) == 7, "joined, and waiting for the store"
+    blocked.parent.unlink()
+    assert intake.sweep(resources, EXPIRY) == intake.Swept((ID,), (), ())
+    assert found(resources).sha256 == Digest.of(b"one two").hex
+    assert resources.spool.ids() == []
+
+
+def test_a_sweep_drops_no_part_whose_whole_is_not_joined_yet(resources):
+    part = "a" * 32
+    begin(resources, b"part", upload_id=part, concat=Concat.PARTIAL)
+    join(resources, [part])
+    with resources.reading() as session:
+        assert concatenation.wanted(session, part)
+    resources.spool.begin("f" * 32)
+    assert intake.sweep(resources, LATER) == intake.Swept((ID,), (), ("f" * 32,))
+    with resources.reading() as session:
+        assert not concatenation.wanted(session, part)
+
+
+def test_a_final_upload_that_is_ended_takes_its_parts_with_it(resources):
+    part = "a" * 32
+    begin(resources, b"part", upload_id=part, concat=Concat.PARTIAL)
+    join(resources, [part])
+    opening.terminate(resources, ID, LATER)
+    assert resources.spool.ids() == []
+    assert intake.sweep(resources, LATER) == intake.Swept((), (), ())
+
+
+def test_a_small_file_in_hand_is_no_stray(resources):
+    with resources.spool.laid_down(ID, [b"in ", b"hand"]) as (path, digest):
+        assert intake.sweep(resources, LATER) == intake.Swept((), (), ())
+        assert (path.read_bytes(), digest) == (b"in hand", Digest.of(b"in hand"))
+    assert not path.exists()
+    path.touch()  # what a power cut leaves
+    assert intake.sweep(resources, LATER).dropped == (ID,)
