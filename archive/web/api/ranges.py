@@ -13,7 +13,7 @@ Not guaranteed: that the bytes still hash to the tag; that is what fixity checks
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -102,7 +102,7 @@ def capped(request: Request, store: ObjectStore, key: str, *, size: int, etag: s
         RangeUnsatisfiable: The range lies outside the file.
         ObjectMissing: The store has no such object.
     """
-    headers = _headers(etag, "private, no-cache")
+    headers, media_type = _headers(etag, "private, no-cache"), served_as(media_type)
     if (unchanged := _unchanged(request, etag, headers)) is not None:
         return unchanged
     if size == 0:
@@ -145,7 +145,7 @@ def whole(
         RangeUnsatisfiable: The range lies outside the file.
         ObjectMissing: The store has no such object.
     """
-    headers = _headers(etag, "private, no-cache")
+    headers, media_type = _headers(etag, "private, no-cache"), served_as(media_type)
     if filename is not None:
         headers["Content-Disposition"] = disposition(filename)
     if (unchanged := _unchanged(request, etag, headers)) is not None:
@@ -179,13 +179,36 @@ def disposition(filename: str) -> str:
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
 
 
+def small(request: Request, make: Callable[[], bytes], *, etag: str, media_type: str) -> Response:
+    """Answer with something small and whole that is made on the spot, or with 304 to who has it: then it is not made."""
+    headers, media_type = _headers(etag, "private, no-cache"), served_as(media_type)
+    del headers["Accept-Ranges"]
+    if (unchanged := _unchanged(request, etag, headers)) is not None:
+        return unchanged
+    return Response(make(), media_type=media_type, headers=headers)
+
+
 def _headers(etag: str, cache: str) -> dict[str, str]:
     return {
         "Accept-Ranges": "bytes",
         "ETag": f'"{etag}"',
         "Cache-Control": cache,
         "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": _SANDBOX,
     }
+
+
+_SANDBOX: Final = "sandbox; default-src 'none'; frame-ancestors 'none'"
+"""What came from outside is no page of ours: opened by its address it has no origin, runs nothing and loads nothing."""
+_SHOWN: Final = re.compile(r"(?:video|audio|image)/(?!svg)[a-z0-9.+-]+|text/vtt(?:; charset=utf-8)?|application/(?:json|pdf)")
+
+
+def served_as(media_type: str) -> str:
+    """Return the media type to send bytes as that strangers made: their own where a browser can only show it, else just bytes.
+
+    An HTML page, an SVG or a script among the originals would otherwise be a page, a picture or a script of our own site.
+    """
+    return media_type if _SHOWN.fullmatch(media_type) else "application/octet-stream"
 
 
 def _wanted(request: Request, size: int, etag: str) -> Span | None:
