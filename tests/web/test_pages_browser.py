@@ -121,7 +121,7 @@ def test_the_wall_clock_beside_the_picture_is_the_recorders_plus_its_offset(film
 
 def test_an_unverified_clock_says_so_beside_the_picture(window: Window) -> None:
     with window.page(f"/items/{window.archive.numbers['unclocked']}") as page:
-        expect(page.locator(".lhp-stamp")).to_have_text("2026-03-12 09:01:28  时钟未核")
+        expect(page.locator(".lhp-stamp")).to_have_text("2026-03-12 09:01:28\u2009起  时钟未核")
 
 
 def test_storyboard_and_wave_are_drawn_on_the_same_scale_and_hover_previews(film: Page) -> None:

@@ -64,10 +64,3 @@ export function zoneOffset(us: number, zone: string): number {
   const asUtc = Date.UTC(Number(p["year"]), Number(p["month"]) - 1, Number(p["day"]), Number(p["hour"]), Number(p["minute"]), Number(p["second"]));
   return (asUtc - Math.floor(us / 1_000_000) * 1000) * 1000;
 }
-
-/** A player's corrected wall clock at a second, or the recorder's own where its offset is not known, or nothing. */
-export function wallAt(data: DOMStringMap, seconds: number): string | undefined {
-  const started = data["startedUs"];
-  const zone = data["zone"];
-  return started && zone ? wallClock(Number(started) + Math.round(seconds * 1e6), zone) : undefined;
-}

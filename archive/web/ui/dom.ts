@@ -91,7 +91,7 @@ export function unclaimed(event: KeyboardEvent): boolean {
 
 /** Whether a component is what its page is about, so that keys pressed nowhere in particular are meant for it. */
 export function alone(component: Element): boolean {
-  const all = document.querySelectorAll("lh-player, lh-pages");
+  const all = document.querySelectorAll("lh-player, liuhen-scan");
   return all.length === 1 && all[0] === component;
 }
 
@@ -108,13 +108,14 @@ export function sized(canvas: HTMLCanvasElement): { context: CanvasRenderingCont
   return { context, width, height };
 }
 
-/** Shows which stretches of a length are meant (buffered, played) as one child element each. */
-export function drawRanges(holder: HTMLElement, ranges: TimeRanges, duration: number): void {
-  while (holder.children.length > ranges.length) holder.lastElementChild?.remove();
-  while (holder.children.length < ranges.length) holder.append(h("i"));
-  const whole = duration || 1;
-  for (const [index, piece] of [...holder.children].entries()) {
-    (piece as HTMLElement).style.left = `${(ranges.start(index) / whole) * 100}%`;
-    (piece as HTMLElement).style.width = `${((ranges.end(index) - ranges.start(index)) / whole) * 100}%`;
+/** Shows stretches of a length (buffered, played) as one child element each. */
+export function drawRanges(holder: HTMLElement, stretches: readonly (readonly [start: number, end: number])[], length: number): void {
+  while (holder.children.length > stretches.length) holder.lastElementChild?.remove();
+  while (holder.children.length < stretches.length) holder.append(h("i"));
+  const whole = length || 1;
+  for (const [index, [start, end]] of stretches.entries()) {
+    const piece = holder.children[index] as HTMLElement;
+    piece.style.left = `${(start / whole) * 100}%`;
+    piece.style.width = `${((end - start) / whole) * 100}%`;
   }
 }

@@ -19,13 +19,14 @@ export function meant(event: KeyboardEvent, player: HTMLElement, keysOpen: boole
 }
 
 /** What the dialog of keys lists. */
-export function playerKeys(): Parameters<typeof keysDialog>[2] {
+export function playerKeys(joined: boolean): Parameters<typeof keysDialog>[2] {
   return [
     [[word("space_key")], word("key_play")],
     [["J", "K", "L"], word("key_shuttle")],
     [["←", "→"], word("key_arrows")],
     [["Shift", "←", "→"], word("key_small")],
     [[",", "."], word("key_frames")],
+    ...(joined ? [[["PageUp", "PageDown"], word("key_files")] as [readonly string[], string]] : []),
     [["[", "]"], word("speed")],
     [["Home", "End"], word("key_ends")],
     [["F"], word("full_screen")],

@@ -1,7 +1,5 @@
 // The storyboard: a sprite of small pictures and a WebVTT file that says which rectangle belongs to which seconds.
 
-import { sized } from "./dom";
-
 export interface Tile {
   readonly start: number;
   readonly end: number;
@@ -36,17 +34,19 @@ export function tileAt(board: readonly Tile[], second: number): Tile | undefined
   return board[Math.max(0, low - 1)];
 }
 
-/** Fills the strip with as many tiles as fit, each the one of the second at its left edge. */
-export function drawStrip(canvas: HTMLCanvasElement, sprite: HTMLImageElement, board: readonly Tile[], duration: number): void {
-  const room = sized(canvas);
+/** Fills a stretch of the strip with as many tiles as fit, each the one of its middle second; where none fits, with the middle of one. */
+export function drawTiles(
+  context: CanvasRenderingContext2D, left: number, width: number, height: number, sprite: HTMLImageElement, board: readonly Tile[], duration: number,
+): void {
   const first = board[0];
-  if (!room || !first || first.height === 0 || duration <= 0) return;
-  const { context, width, height } = room;
+  if (!first || first.height === 0 || duration <= 0) return;
   const count = Math.max(1, Math.round(width / ((first.width * height) / first.height)));
   const each = width / count;
   for (let index = 0; index < count; index += 1) {
     const tile = tileAt(board, (duration * (index + 0.5)) / count);
-    if (tile) context.drawImage(sprite, tile.x, tile.y, tile.width, tile.height, index * each, 0, each - 1, height);
+    if (!tile) continue;
+    const shown = Math.min(tile.width, (tile.height * each) / height);
+    context.drawImage(sprite, tile.x + (tile.width - shown) / 2, tile.y, shown, tile.height, left + index * each, 0, Math.max(1, each - 1), height);
   }
 }
 

@@ -1,7 +1,5 @@
 // The waveform: least and greatest sample of each short stretch, computed on the server (hours of audio would not fit in a tab).
 
-import { sized } from "./dom";
-
 export interface Peaks {
   /** Stretches a second. */
   readonly rate: number;
@@ -38,18 +36,18 @@ export function silences(peaks: Peaks): Silence[] {
   return found;
 }
 
-/** Draws the whole wave over the width that stands for `duration` seconds, silence tinted behind it. */
-export function drawWave(canvas: HTMLCanvasElement, peaks: Peaks, quiet: readonly Silence[], duration: number): void {
-  const room = sized(canvas);
-  if (!room || duration <= 0) return;
-  const { context, width, height } = room;
+/** Draws a stretch of the wave, its silences tinted. */
+export function drawPeaks(
+  canvas: HTMLCanvasElement, context: CanvasRenderingContext2D, left: number, width: number, height: number,
+  peaks: Peaks, quiet: readonly Silence[], duration: number,
+): void {
+  if (duration <= 0) return;
   const style = getComputedStyle(canvas);
-  context.clearRect(0, 0, width, height);
   context.fillStyle = style.getPropertyValue("--lh-wave-silence") || "#5a4a26";
-  for (const gap of quiet) context.fillRect((gap.start / duration) * width, 0, Math.max(1, ((gap.end - gap.start) / duration) * width), height);
+  for (const gap of quiet) context.fillRect(left + (gap.start / duration) * width, 0, Math.max(1, ((gap.end - gap.start) / duration) * width), height);
   context.fillStyle = style.getPropertyValue("--lh-wave") || "#7f8fa9";
   const middle = height / 2;
-  const columns = Math.floor(width / 3);
+  const columns = Math.max(1, Math.floor(width / 3));
   for (let column = 0; column < columns; column += 1) {
     const from = Math.floor((column / columns) * duration * peaks.rate);
     const to = Math.max(from + 1, Math.floor(((column + 1) / columns) * duration * peaks.rate));
@@ -61,7 +59,7 @@ export function drawWave(canvas: HTMLCanvasElement, peaks: Peaks, quiet: readonl
     }
     const up = Math.max(0.5, (high / peaks.full) * (middle - 2));
     const down = Math.max(0.5, (-low / peaks.full) * (middle - 2));
-    context.fillRect((column / columns) * width, middle - up, 2, up + down);
+    context.fillRect(left + (column / columns) * width, middle - up, 2, up + down);
   }
 }
 
