@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import click
 import uvicorn
@@ -20,11 +21,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from archive import failpoints
 from archive.actions import fsck as fsck_action
-from archive.actions import person, station
+from archive.actions import person, rule, station
 from archive.adapters import signing
-from archive.core.canonical import encode
-from archive.core.errors import Fault, Refusal
+from archive.core.canonical import Json, encode
+from archive.core.errors import Fault, Malformed, Refusal
 from archive.core.instant import iso
+from archive.core.release import CarrierRule
 from archive.demo.command import demo
 from archive.dock.command import dock
 from archive.resources import Resources, opened
@@ -113,25 +115,27 @@ def station_group() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the credential here; default NAME.credential.json."
 )
+@click.option("--sm3", is_flag=True, help="Hash what it brings with SM3 as well, beside SHA-256.")
 @DATA
-def enrol(name: str, out: Path | None, data_dir: Path | None) -> None:
+def enrol(name: str, out: Path | None, sm3: bool, data_dir: Path | None) -> None:  # noqa: FBT001 - a flag
     """Enrol a station and write its credential, which is shown nowhere else."""
     settings = settings_of(data_dir=data_dir)
     path = out or Path(f"{name}.credential.json")
     seed = signing.new_seed()
     with opened(settings, new=False) as resources, resources.transaction() as session:
-        station.enrol(session, name=name, public_key=signing.public_of(seed), by="operator", now=resources.now())
-        credential = encode(
-            {
-                "type": "liuhen.credential",
-                "v": 1,
-                "station": name,
-                "private_key": base64.b64encode(seed).decode(),
-                "server_keys": [str(resources.signer.key)],
-                "agency": settings.agency,
-                "zone": settings.zone,
-            }
-        )
+        station.enrol(session, name=name, public_key=signing.public_of(seed), by="operator", now=resources.now(), sm3=sm3)
+        facts: dict[str, Json] = {
+            "type": "liuhen.credential",
+            "v": 1,
+            "station": name,
+            "private_key": base64.b64encode(seed).decode(),
+            "server_keys": [str(resources.signer.key)],
+            "agency": settings.agency,
+            "zone": settings.zone,
+        }
+        if sm3:  # a dock of the first release takes a field that it does not know for a spoilt credential
+            facts["sm3"] = True
+        credential = encode(facts)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as why:
@@ -150,13 +154,18 @@ def list_stations(as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT001
     """List enrolled stations."""
     with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.reading() as session:
         found = station.stations(session)
+    if as_json:
+        for each in found:
+            revoked_at = None if each.revoked_at is None else iso(each.revoked_at)
+            facts = {"station": each.name, "enrolled_at": iso(each.enrolled_at), "revoked_at": revoked_at, "sm3": each.sm3}
+            click.echo(json.dumps(facts))
+        return
+    width = max([len("station"), *(len(each.name) for each in found)])
+    click.echo(f"{'station':<{width}}  {'enrolled':<27}  {'revoked':<27}  hashes")
     for each in found:
-        facts = {
-            "station": each.name,
-            "enrolled_at": iso(each.enrolled_at),
-            "revoked_at": None if each.revoked_at is None else iso(each.revoked_at),
-        }
-        click.echo(json.dumps(facts) if as_json else f"{each.name}\t{facts['enrolled_at']}\t{facts['revoked_at'] or ''}")
+        revoked = "" if each.revoked_at is None else iso(each.revoked_at)
+        hashes = "SHA-256, SM3" if each.sm3 else "SHA-256"
+        click.echo(f"{each.name:<{width}}  {iso(each.enrolled_at):<27}  {revoked:<27}  {hashes}")
 
 
 @station_group.command("revoke")
@@ -166,6 +175,57 @@ def revoke(name: str, data_dir: Path | None) -> None:
     """Stop accepting a station's key and tokens."""
     with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.transaction() as session:
         station.revoke(session, name=name, by="operator", now=resources.now())
+
+
+@cli.group("rule")
+def rule_group() -> None:
+    """Rules that differ by place: shown, and set with their legal basis."""
+
+
+@rule_group.group("carrier")
+def carrier_rule() -> None:
+    """What keeps a file on its recorder after docking."""
+
+
+@carrier_rule.command("show")
+@DATA
+def show_carrier_rule(data_dir: Path | None) -> None:
+    """Print the carrier rule in force, as JSON."""
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.reading() as session:
+        _print_rule(rule.carrier(session))
+
+
+@carrier_rule.command("history")
+@DATA
+def carrier_rule_history(data_dir: Path | None) -> None:
+    """Print every version there was, one a line, the shipped one first."""
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.reading() as session:
+        for version in rule.carrier_history(session):
+            _print_rule(version, indent=None)
+
+
+@carrier_rule.command("set")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@DATA
+def set_carrier_rule(file: TextIO, data_dir: Path | None) -> None:
+    """Put the rule in FILE (JSON; - for standard input) in force and print it.
+
+    FILE holds what `show` prints, or its field `rule` alone. The version before is kept, and the change is a custody event.
+    """
+    try:
+        given = json.load(file)
+    except (ValueError, RecursionError) as why:
+        raise Malformed(what="carrier_rule", reason="no_json") from why
+    wanted = CarrierRule.of(given["rule"] if isinstance(given, dict) and "rule" in given else given)
+    with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.transaction() as session:
+        made = rule.set_carrier(session, rule=wanted, by="operator", now=resources.now())
+    _print_rule(made)
+
+
+def _print_rule(view: rule.CarrierRuleView, *, indent: int | None = 2) -> None:
+    made_at = None if view.made_at is None else iso(view.made_at)
+    facts = {"version": view.version, "rule": view.rule.facts(), "made_by": view.made_by, "made_at": made_at}
+    click.echo(json.dumps(facts, ensure_ascii=False, indent=indent))
 
 
 @cli.group("admin")

@@ -32,6 +32,7 @@ class CaseView:
     number: str
     title: str
     subject: str
+    matter: str
     opened_at: Instant
     opened_by: str
     items: int
@@ -134,11 +135,13 @@ class Timeline:
     bound: Sequence[Bound]
 
 
-def open_case(session: Session, *, number: str, title: str, subject: str, by: PersonCaller, now: Instant) -> int:
-    """Open a case and return its id.
+def open_case(
+    session: Session, *, number: str, title: str, subject: str, matter: str = "", by: PersonCaller, now: Instant
+) -> int:
+    """Open a case and return its id; `matter` is its 案由, empty where nobody gives one.
 
     Raises:
-        Malformed: number, title or subject is empty, longer than 200 characters, or holds control characters.
+        Malformed: number, title or subject is empty, or any of them longer than 200 characters, or holds control characters.
         CaseExists: the number is taken, perhaps in another spelling; the refusal names the number that stands.
     """
     clean = required_text("case_number", number)
@@ -149,6 +152,7 @@ def open_case(session: Session, *, number: str, title: str, subject: str, by: Pe
         number=clean,
         title=required_text("case_title", title),
         subject=required_text("case_subject", subject),
+        matter=required_text("case_matter", matter) if matter.strip() else "",
         opened_at=now,
         opened_by_id=by.id,
     )
@@ -439,6 +443,5 @@ def _case(session: Session, case_id: int) -> Case:
 
 def _view(session: Session, case: Case, opened_by: str) -> CaseView:
     bound = select(func.count(Binding.item_id.distinct())).where(Binding.case_id == case.id, Binding.unbound_at.is_(None))
-    return CaseView(
-        case.id, case.number, case.title, case.subject, Instant(case.opened_at), opened_by, session.scalar(bound) or 0
-    )
+    items = session.scalar(bound) or 0
+    return CaseView(case.id, case.number, case.title, case.subject, case.matter, Instant(case.opened_at), opened_by, items)

@@ -25,6 +25,7 @@ class NewCase(BaseModel):
     number: str = Field(max_length=400)
     title: str = Field(max_length=400)
     subject: str = Field(max_length=400)
+    matter: str = Field("", max_length=400)
 
 
 class NewBinding(BaseModel):
@@ -41,7 +42,9 @@ def open_case(new: NewCase, request: Request, caller: Annotated[Caller, Depends(
     resources = resources_of(request)
     assert isinstance(caller, PersonCaller)
     with resources.transaction() as session:
-        made = case.open_case(session, number=new.number, title=new.title, subject=new.subject, by=caller, now=resources.now())
+        made = case.open_case(
+            session, number=new.number, title=new.title, subject=new.subject, matter=new.matter, by=caller, now=resources.now()
+        )
     return JSONResponse({"id": made}, 201, {"Location": f"/api/v1/cases/{made}"})
 
 
@@ -126,6 +129,7 @@ def _case(found: case.CaseView) -> dict[str, object]:
         "number": found.number,
         "title": found.title,
         "subject": found.subject,
+        "matter": found.matter,
         "opened_at": iso(found.opened_at),
         "opened_by": found.opened_by,
         "items": found.items,

@@ -85,25 +85,29 @@ def export(request: Request, _caller: Reader) -> Response:
 @router.get("/cases/new")
 def new(request: Request, caller: Writer) -> Response:
     """Show the form for a new case."""
-    return _new(request, caller, {"number": "", "title": "", "subject": ""})
+    return _new(request, caller, {"number": "", "title": "", "subject": "", "matter": ""})
 
 
 @router.post("/cases/new")
 def open_case(
     request: Request,
     caller: Writer,
+    *,
     number: Annotated[str, Form()] = "",
     title: Annotated[str, Form()] = "",
     subject: Annotated[str, Form()] = "",
+    matter: Annotated[str, Form()] = "",
 ) -> Response:
     """Open a case and show it."""
     resources = resources_of(request)
     assert isinstance(caller, PersonCaller)
     try:
         with resources.transaction() as session:
-            made = case.open_case(session, number=number, title=title, subject=subject, by=caller, now=resources.now())
+            made = case.open_case(
+                session, number=number, title=title, subject=subject, matter=matter, by=caller, now=resources.now()
+            )
     except (CaseExists, Malformed) as why:
-        return _new(request, caller, {"number": number, "title": title, "subject": subject}, why)
+        return _new(request, caller, {"number": number, "title": title, "subject": subject, "matter": matter}, why)
     return RedirectResponse(f"/cases/{made}", status_code=303)
 
 

@@ -74,7 +74,9 @@ JOB_KIND: Mapping[str, str] = {
     "telemetry": N_("Positions"),
     "rendition": N_("Playable copy"),
     "pages": N_("Page images"),
+    "page": N_("One page, before its turn"),
     "photo": N_("Photo preview"),
+    "tiles": N_("Full resolution"),
 }
 
 JOB_STATE: Mapping[str, str] = {
@@ -278,7 +280,18 @@ PLAYER: Mapping[str, str] = {
     "page_of": N_("{number} / {count}"),
     "page_back": N_("Page before"),
     "page_forward": N_("Next page"),
-    "page_keys": N_("Page view"),
+    "page_number": N_("Page number"),
+    "page_waits": N_("This page is being drawn."),
+    "page_unreadable": N_("This page cannot be drawn: its part of the file is damaged. The original can be downloaded."),
+    "page_failed": N_("This page could not be drawn. The original is kept and can be downloaded."),
+    "undelivered_page": N_("The archive could not deliver this page. It is tried again when the page is opened again."),
+    "undrawn_list": N_("The pages are being looked up."),
+    "full_waits": N_("Full resolution is being prepared: {percent} %"),
+    "full_failed": N_("Full resolution could not be prepared. The page is shown at reading size; the original has all of it."),
+    "key_first_last": N_("First, last page"),
+    "key_jump": N_("Go to a page number"),
+    "key_full_size": N_("One pixel of the scan on one of the screen"),
+    "key_pan": N_("Move the page"),
     "fit_width": N_("Fit to width"),
     "fit_page": N_("Fit whole page"),
     "rotate": N_("Rotate"),
@@ -310,6 +323,7 @@ CASE_REFUSED: Mapping[str, str] = {
     "case_number": N_("Case number: write 1 to %(limit)s characters, on one line."),
     "case_title": N_("Title: write 1 to %(limit)s characters, on one line."),
     "case_subject": N_("Subject: write 1 to %(limit)s characters, on one line."),
+    "case_matter": N_("Matter: write up to %(limit)s characters, on one line."),
 }
 CASE_TAKEN = N_("A case of this number is open already: %(number)s.")
 NOT_EXAMINED = N_("The bytes are safe; what is inside is being found out. This page follows by itself.")
@@ -317,6 +331,21 @@ DAMAGED = N_("The file is damaged and nothing of it could be shown. It is kept e
 UNRECOGNISED = N_("No program here knows this kind of file. It is kept exactly as it came.")
 BEING_DRAWN = N_("Its pictures are being drawn. They appear here by themselves.")
 NOT_MADE = N_("What plays in a browser could not be made; processing says why. The original is kept and can be downloaded.")
+NO_PREVIEW: Mapping[str, str] = {
+    "ofd": N_(
+        "No preview: an OFD document is shown faithfully only by an OFD reader, and a record shown wrongly is worse than none. "
+        "The original is kept and can be downloaded."
+    ),
+    "office": N_(
+        "No preview: a document of an office program is shown faithfully only by such a program. "
+        "The original is kept and can be downloaded."
+    ),
+    "ole": N_(
+        "No preview: a document of an office program is shown faithfully only by such a program. "
+        "The original is kept and can be downloaded."
+    ),
+}
+"""By container: documents that are kept and not drawn."""
 NOTHING_SHOWN = N_("Nothing of this item can be shown in a browser. The original is kept and can be downloaded.")
 
 ACTOR: Mapping[str, str] = {
