@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -55,7 +56,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One job's place. `argvs` gathers what was run, with the jail's paths made symbolic."""
+    """One job's place. `argvs` gathers what was run, with the jail's paths made symbolic; `derived` names a rendition that is worked on."""
 
     resources: Resources
     report: Report
@@ -67,6 +68,7 @@ class Bench:
     view: View
     argvs: list[list[str]] = field(default_factory=list)
     tolerated: list[str] = field(default_factory=list)
+    derived: Digest | None = None
 
     @property
     def jail(self) -> Jail:
@@ -125,6 +127,8 @@ class Bench:
         span: tuple[int, int] = (0, 1000),
         busy_seconds: float = 0,
         source: Path | None = None,
+        complaint: re.Pattern[bytes] | None = None,
+        on_block: Callable[[Progress], None] | None = None,
     ) -> Ran:
         """Run a tool in the jail and report its progress within `span` permille, under a short note.
 
@@ -142,6 +146,8 @@ class Bench:
             if duration_us and at.isdecimal():
                 done = start + min(int(at), duration_us) * (stop - start) // duration_us
             self.report(done, note)
+            if on_block is not None:
+                on_block(block)
 
         self.report(done, note)
         self.argvs.append(self.symbolic(argv))
@@ -152,6 +158,7 @@ class Bench:
             on_progress=told if follows else None,
             beat=lambda: self.report(done, note),
             busy_seconds=busy_seconds,
+            complaint=complaint,
         )
 
     def symbolic(self, argv: Sequence[str]) -> list[str]:
@@ -191,7 +198,7 @@ class Bench:
             "jail": self.jail.kind,
             "threads": self.resources.settings.transcode_threads,
             "processors": os.cpu_count() or 1,
-            "input": {"sha256": self.original.hex, "size": self.size, "container": self.sniffed.container},
+            "input": {"sha256": (self.derived or self.original).hex, "size": self.size, "container": self.sniffed.container},
             "output": {"sha256": digest.hex, "size": size},
             **more,
         }
@@ -220,18 +227,26 @@ class Bench:
 def opened(resources: Resources, job: ClaimedJob, report: Report) -> Iterator[Bench]:
     """Give the bench of a job; scratch and whatever is in it are gone afterwards.
 
+    A job whose payload says `of` a recipe works on that rendition in the original's stead.
+
     Raises:
         ObjectMissing: the original is not in the store.
+        NotFound: there is no such rendition.
     """
     digest = Digest(job.sha256)
-    with resources.store.local(original_key(digest)) as source, resources.scratch() as scratch:
+    key, derived = original_key(digest), None
+    if "of" in job.payload:
+        with resources.reading() as session:
+            copy = rendition.find(session, digest, str(job.payload["of"]))
+        key, derived = copy.key, copy.digest
+    with resources.store.local(key) as source, resources.scratch() as scratch:
         size = source.stat().st_size
         with source.open("rb") as file:
             head = file.read(HEAD_SIZE)
             file.seek(max(0, size - TAIL_SIZE))
             tail = file.read(TAIL_SIZE)
         view = resources.jail.view(source, scratch)
-        yield Bench(resources, report, digest, source, size, scratch, sniff(head, tail), view)
+        yield Bench(resources, report, digest, source, size, scratch, sniff(head, tail), view, derived=derived)
 
 
 def publish(session: Session, original: Digest, made: Sequence[Made], *, now: Instant) -> None:
@@ -265,10 +280,11 @@ def no_link(path: Path) -> Iterator[FileIO]:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ToolFailed(tool="scratch", reason="odd_output", tail=f"{path.name}: {error.strerror}") from error
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(fd)
+        raise ToolFailed(tool="scratch", reason="odd_output", tail=f"{path.name}: no file of its own")
     with FileIO(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise ToolFailed(tool="scratch", reason="odd_output", tail=f"{path.name}: no file of its own")
         yield file
 
 
