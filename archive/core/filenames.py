@@ -13,7 +13,7 @@ files seen; none claims to be a standard's.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -162,17 +162,17 @@ def merged(own: Recognised, other: Recognised) -> Recognised:
     )
 
 
-def unique(patterns: Sequence[Pattern | Sibling | Mark]) -> None:
+def unique(ids: Iterable[str]) -> None:
     """Refuse two patterns of one id.
 
     Raises:
         Malformed: an id comes twice.
     """
     seen: set[str] = set()
-    for pattern in patterns:
-        if pattern.id in seen:
-            raise Malformed(what="pattern", id=pattern.id, reason="twice")
-        seen.add(pattern.id)
+    for each in ids:
+        if each in seen:
+            raise Malformed(what="pattern", id=each, reason="twice")
+        seen.add(each)
 
 
 def _read(pattern: Pattern, groups: Mapping[str, str | None], zone: ZoneInfo) -> Recognised | None:

@@ -40,7 +40,9 @@ FIELDS = frozenset({"recorder", "officer", "sequence", "started", "key_mark"})
 _CENTURY = 2000
 _MAX_SEQUENCE_DIGITS = 12
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_RMC = re.compile(r"\$(?:G[A-Z]|BD)RMC,(\d{2})(\d{2})(\d{2})(?:\.\d{1,6})?,A,[^*]{0,60},(\d{2})(\d{2})(\d{2}),[^*]{0,30}\*([0-9A-Fa-f]{2})")
+_RMC = re.compile(
+    r"\$(?:G[A-Z]|BD)RMC,(\d{2})(\d{2})(\d{2})(?:\.\d{1,6})?,A,[^*]{0,60},(\d{2})(\d{2})(\d{2}),[^*]{0,30}\*([0-9A-Fa-f]{2})"
+)
 _ZDA = re.compile(r"\$(?:G[A-Z]|BD)ZDA,(\d{2})(\d{2})(\d{2})(?:\.\d{1,6})?,(\d{2}),(\d{2}),(\d{4}),[^*]{0,12}\*([0-9A-Fa-f]{2})")
 _SRT_TIMING = re.compile(r"\d{2}:\d{2}:\d{2},\d{3} --> \d{2}:\d{2}:\d{2},\d{3}")
 _SRT_DATE = re.compile(r"(\d{4})[-.](\d{2})[-.](\d{2}) (\d{2}):(\d{2}):(\d{2})(?:[.,](\d{3}))?")

@@ -38,28 +38,47 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A source's carrier and the folder its paths are counted from: the mount point of a volume, or the source itself."""
+    """A source's carrier and the folder its paths are counted from: the mount point of a volume, or the source itself.
+
+    `device` is the file system's number, `node` the device node of a volume; both tell whether it is still there.
+    """
 
     carrier: Carrier
     root: Path
+    device: int | None = None
+    node: Path | None = None
+
+    def present(self) -> bool:
+        """Whether the carrier is still there: a card that is pulled takes its device node with it, an unmounted one its file system."""
+        try:
+            status = self.root.stat()
+        except OSError:
+            return False
+        return self.device in {None, status.st_dev} and (self.node is None or self.node.exists())
 
 
-def identify(source: Path, *, label: str | None = None, mounts: Path = MOUNTS, disks: Path = DISKS) -> Volume:
+def identify(
+    source: Path, *, label: str | None = None, kind: str | None = None, mounts: Path = MOUNTS, disks: Path = DISKS
+) -> Volume:
     """Return the carrier that `source` (a resolved path) lies on; `label` overrules the volume's own.
+
+    With a `kind` (room, scanner) the source is that folder itself, whatever it lies on, and is counted from there.
 
     Raises:
         OSError: the source is not there.
     """
     mount = _mount_of(source, _mounts(mounts))
     identity = None if mount is None or mount.point in _HOUSE else _identity(mount, disks)
-    if mount is None or identity is None:
-        status = source.stat()
+    status = source.stat()
+    if mount is None or identity is None or kind is not None:
         folder = source if source.is_dir() else source.parent
         name = f"dev {os.major(status.st_dev)}:{os.minor(status.st_dev)} inode {folder.stat().st_ino}"
-        return Volume(Carrier(_clean(label or folder.name) or "folder", name, "folder"), folder)
+        return Volume(Carrier(_clean(label or folder.name) or "folder", name, kind or "folder"), folder, device=status.st_dev)
     own = _links(disks / "by-label", mount.source)
     found = label or (own[0] if own else mount.point.name)
-    return Volume(Carrier(_clean(found) or "volume", identity, "volume"), mount.point)
+    node = Path(mount.source)
+    carrier = Carrier(_clean(found) or "volume", identity, "volume")
+    return Volume(carrier, mount.point, device=status.st_dev, node=node if node.is_absolute() else None)
 
 
 def _identity(mount: Mount, disks: Path) -> str | None:

@@ -186,6 +186,7 @@ def _run(wishes: Wishes, told: Console) -> Report:
         Server(wishes.server, station, ca=wishes.ca, connections=wishes.jobs + 1) as server,
         _stopping(stop),
     ):
+        journal.rename_archive(station.earlier_archives, station.archive)
         scans = [_scanned(source.resolve(), wishes, known) for source in wishes.sources]
         failpoints.failpoint("dock.scanned")
         board = Board(told)
@@ -237,7 +238,7 @@ def _tell(report: Report, told: Console, *, as_json: bool) -> None:
         "passed over": len(report.passed),
         "waiting for a receipt": report.unverified,
     }
-    line = f"{len(report.outcomes)} files, {size_text(sum(row.size for row in sent))} sent; "
+    line = f"{len(report.outcomes)} files, {size_text(sum(row.sent_bytes for row in sent))} sent; "
     line += ", ".join(f"{name} {count}" for name, count in counts.items() if count)
     told.print(line, style="bold red" if report.exit_code else "bold", markup=False, highlight=False, soft_wrap=True)
     if report.stopped:

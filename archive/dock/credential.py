@@ -24,25 +24,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MAX_FILE = 64 * 1024
-_FIELDS = frozenset({"type", "v", "station", "private_key", "server_keys", "agency", "zone"})
+_FIELDS = frozenset({"type", "v", "station", "private_key", "server_keys", "agency", "zone", "sm3"})
 _SEED = 32
 TOKEN_CONTEXT = b"liuhen station token v1\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What `liuhen station enrol` handed out; `zone` is the agency's, in which recorders' clocks are read unless told otherwise."""
+    """What `liuhen station enrol` handed out; `zone` is the agency's, in which recorders' clocks are read unless told otherwise.
+
+    `sm3`: this station's files are hashed with SM3 (GB/T 32905) beside SHA-256.
+    """
 
     station: str
     agency: str
     zone: ZoneInfo
     server_keys: tuple[VerifierKey, ...]
     _key: Ed25519PrivateKey = field(repr=False, compare=False)
+    sm3: bool = False
 
     @property
     def archive(self) -> str:
-        """The archive's identity in the journal: its first key, so that it may move to another address."""
-        return hashlib.sha256(str(self.server_keys[0]).encode()).hexdigest()[:32]
+        """The archive's identity in the journal: whom it signs as and for which agency, so that it may change address and keys."""
+        return hashlib.sha256(f"{self.agency}\n{self.server_keys[0].name}".encode()).hexdigest()[:32]
+
+    @property
+    def earlier_archives(self) -> tuple[str, ...]:
+        """What journals of the first version called this archive: a digest of one of its keys."""
+        return tuple(hashlib.sha256(str(key).encode()).hexdigest()[:32] for key in self.server_keys)
 
     def sign(self, message: bytes) -> bytes:
         """Return the station's Ed25519 signature."""
@@ -75,11 +84,14 @@ def load(path: Path) -> Credential:
         keys = tuple(VerifierKey.parse(text) for text in value["server_keys"])
         zone = ZoneInfo(value["zone"])
         station, agency = str(value["station"]), str(value["agency"])
+        sm3 = value.get("sm3", False) is True
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, OSError) as why:
         raise Malformed(what="credential", path=str(path), reason="content") from why
     if len(seed) != _SEED or not keys:
         raise Malformed(what="credential", path=str(path), reason="keys")
-    return Credential(station, agency, zone, keys, Ed25519PrivateKey.from_private_bytes(seed))
+    if sm3 and "sm3" not in hashlib.algorithms_available:
+        raise Malformed(what="credential", path=str(path), reason="sm3_not_in_this_openssl")
+    return Credential(station, agency, zone, keys, Ed25519PrivateKey.from_private_bytes(seed), sm3)
 
 
 def verify(public: bytes, signature: bytes, message: bytes) -> bool:

@@ -3,7 +3,7 @@
 One row for each (archive, carrier, path, size, time of change). Invariants: a row is durable before the step it allows is taken
 (SQLite, WAL, `synchronous=FULL`; what several threads write at the same moment becomes durable together); a manifest is signed once and
 sent as it was signed; one process writes a journal at a time, and the lock goes with the process however it ends. The archive is told
-apart by its key, so that it may change its address. A journal of an earlier version is taken over whole, or not at all.
+apart by whom it signs as, so that it may change address and keys. A journal of an earlier version is taken over whole, or not at all.
 
 Not guaranteed: that the archive still has what it acknowledged. That is what its receipts and its own checks are for.
 """
@@ -14,7 +14,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -309,6 +309,11 @@ class Journal:
     def unfinished(self, archive: str, carrier: str) -> list[Entry]:
         """Return the files of a carrier whose release was begun and not finished."""
         return self._many("archive = ? AND state = 'releasing' AND carrier = ? ORDER BY id", (archive, carrier))
+
+    def rename_archive(self, earlier: Iterable[str], archive: str) -> None:
+        """Take over what was kept under an earlier identity of this archive; a file known under both stays as it is."""
+        for each in earlier:
+            self._write("UPDATE OR IGNORE file SET archive = ? WHERE archive = ?", (archive, each))
 
     def entries(self) -> list[Entry]:
         """Return every file, oldest first."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from archive.core.errors import Malformed
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from archive.core.errors import Unavailable
 
@@ -57,6 +58,28 @@ class Stop:
         """
         if self._asked.wait(max(0.0, seconds)):
             raise Stopped
+
+
+class Turns:
+    """Lets one thread at a time have a thing, such as a digest; others that want the same wait until it is through."""
+
+    def __init__(self) -> None:
+        self._taken: set[object] = set()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, thing: object) -> Iterator[None]:
+        """Have the thing alone while inside."""
+        with self._changed:
+            while thing in self._taken:
+                self._changed.wait()
+            self._taken.add(thing)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken.discard(thing)
+                self._changed.notify_all()
 
 
 class Limit:

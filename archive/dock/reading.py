@@ -31,19 +31,43 @@ Position = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Hashed:
+    """The digests of one pass; `sm3` in hexadecimal where it was asked for."""
+
+    sha256: Digest
+    sm3: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Folder:
-    """The files of one folder by name, so that a file's companions can be found."""
+    """The files of one folder by name, so that a file's companions can be found.
+
+    `owners` says which file a companion belongs to, `sidecars` which files belong to a recording.
+    """
 
     sources: Mapping[str, Source]
-    lower: Mapping[str, str]
+    owners: Mapping[str, str]
+    sidecars: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def all_of(cls, sources: Iterable[Source]) -> dict[tuple[object, ...], Folder]:
+    def all_of(cls, sources: Iterable[Source], patterns: Patterns) -> dict[tuple[object, ...], Folder]:
         """Return the folders of these sources, by carrier and path (`Folder.key`)."""
         grouped: dict[tuple[object, ...], dict[str, Source]] = {}
         for source in sources:
             grouped.setdefault(cls.key(source), {})[source.parts[-1]] = source
-        return {key: cls(files, {name.lower(): name for name in files}) for key, files in grouped.items()}
+        return {key: cls._of(files, patterns) for key, files in grouped.items()}
+
+    @classmethod
+    def _of(cls, files: Mapping[str, Source], patterns: Patterns) -> Folder:
+        lower = {name.lower(): name for name in files}
+        owners: dict[str, str] = {}
+        sidecars: dict[str, list[str]] = {}
+        for name in files:
+            owner = filenames.primary(name, patterns.siblings, lower) or _beside(name, lower, patterns)
+            if owner is not None:
+                owners[name] = owner
+                sidecars.setdefault(owner, []).append(name)
+        return cls(files, owners, {owner: tuple(sorted(names)) for owner, names in sidecars.items()})
 
     @staticmethod
     def key(source: Source) -> tuple[object, ...]:
@@ -78,20 +102,22 @@ def require_unchanged(source: Source, descriptor: int) -> None:
         raise SourceChanged(path=source.shown)
 
 
-def hash_file(source: Source, *, position: Position) -> Digest:
-    """Return the SHA-256 of the whole file.
+def hash_file(source: Source, *, position: Position, sm3: bool = False) -> Hashed:
+    """Return the SHA-256 of the whole file, and its SM3 where asked, in one pass.
 
     Raises:
         SourceChanged: it changed before, while or after it was read.
-        OSError: a sector could not be read.
+        OSError: it cannot be read.
     """
-    hasher = hashlib.sha256()
-    buffer = memoryview(bytearray(CHUNK))
+    sha256 = hashlib.sha256()
+    hashers = [sha256, hashlib.new("sm3")] if sm3 else [sha256]
+    buffer = memoryview(bytearray(min(CHUNK, source.size + 1)))
     with opened(source) as descriptor:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         total = 0
         while got := os.readv(descriptor, [buffer]):
-            hasher.update(buffer[:got])
+            for each in hashers:
+                each.update(buffer[:got])
             total += got
             position(min(total, source.size))
             if total > source.size:
@@ -99,16 +125,33 @@ def hash_file(source: Source, *, position: Position) -> Digest:
         require_unchanged(source, descriptor)
         if total != source.size:
             raise SourceChanged(path=source.shown)
-    return Digest(hasher.hexdigest())
+    return Hashed(Digest(sha256.hexdigest()), hashers[1].hexdigest() if sm3 else None)
 
 
-def read_names(source: Source, folder: Folder, *, patterns: Patterns, zone: ZoneInfo) -> filenames.Recognised:
-    """Return what a file's name tells, and where it tells nothing, what its companion's does."""
-    own = filenames.recognise("/".join(source.parts), patterns.patterns, zone=zone)
-    other = filenames.primary(source.parts[-1], patterns.siblings, folder.lower)
-    if other is None:
-        return own
-    return filenames.merged(own, filenames.recognise("/".join(folder.sources[other].parts), patterns.patterns, zone=zone))
+def head(source: Source, size: int) -> bytes:
+    """Return a file's first bytes, up to `size`.
+
+    Raises:
+        SourceChanged: it is not the file the scan saw.
+        OSError: it cannot be read.
+    """
+    with opened(source) as descriptor:
+        return os.pread(descriptor, size, 0)
+
+
+def read_name(source: Source, *, patterns: Patterns, zone: ZoneInfo) -> filenames.Recognised:
+    """Return what a file's own name, and the folders above it, tell."""
+    return filenames.recognise("/".join(source.parts), patterns.patterns, zone=zone)
+
+
+def _beside(name: str, lower: Mapping[str, str], patterns: Patterns) -> str | None:
+    """Return the recording of the same name beside a file with a sidecar's suffix: X.MP4 for X.SRT and X.MP4.SRT."""
+    stem, dot, suffix = name.lower().rpartition(".")
+    if not dot or suffix not in patterns.sidecar_suffixes:
+        return None
+    if stem.rpartition(".")[2] in patterns.recording_suffixes and stem in lower:
+        return lower[stem]
+    return next((lower[f"{stem}.{each}"] for each in patterns.recording_suffixes if f"{stem}.{each}" in lower), None)
 
 
 def media_time(source: Source, *, patterns: Patterns, zone: ZoneInfo) -> Instant | None:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class Outcome:
     """What became of one file.
 
-    `state` is the journal's, or waiting, changing, unreadable; `sent` says that this run sent it; `again` that its bytes were docked
-    before under `number`; `trouble` is None where all is well, and `fault` says that another run may get on.
+    `state` is the journal's, or waiting, changing, unreadable; `sent` says that this run sent it, and `sent_bytes` how much of it (an
+    earlier run may have sent the rest); `again` that its bytes were docked before under `number`; `trouble` is None where all is well, and
+    `fault` says that another run may get on.
     """
 
     path: str
@@ -25,6 +26,7 @@ class Outcome:
     sha256: str | None = None
     number: str | None = None
     sent: bool = False
+    sent_bytes: int = 0
     again: bool = False
     same_bytes_as: str | None = None
     trouble: str | None = None
@@ -47,7 +49,7 @@ def of_entry(entry: Entry) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of everything; `unverified` counts acknowledged files whose receipt did not come in time."""
+    """What became of everything; `unverified` counts acknowledged files whose receipt did not come in time, `gone` pulled carriers."""
 
     station: str
     outcomes: tuple[Outcome, ...]
@@ -58,6 +60,7 @@ class Report:
     refused: bool
     stopped: bool
     releases: tuple[Freed, ...] = ()
+    gone: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -66,7 +69,7 @@ class Report:
         if flaws or self.flawed_receipts or self.refused or any(row.flaw for row in self.releases):
             return 1
         faults = self.ended_by or self.stopped or self.unverified or any(row.trouble for row in self.outcomes)
-        faults = faults or any(row.fault for row in self.releases)
+        faults = faults or any(row.fault for row in self.releases) or any(row.is_early for row in self.passed)
         return 3 if faults else 0
 
     def facts(self) -> dict[str, object]:
@@ -76,11 +79,12 @@ class Report:
             "files": [asdict(row) for row in self.outcomes],
             "passed_over": [asdict(row) for row in self.passed],
             "sent": sum(row.sent for row in self.outcomes),
-            "sent_bytes": sum(row.size for row in self.outcomes if row.sent),
+            "sent_bytes": sum(row.sent_bytes for row in self.outcomes),
             "unverified": self.unverified,
             "flawed_receipts": list(self.flawed_receipts),
             "releases": [asdict(row) for row in self.releases],
             "released": sum(row.state == "released" for row in self.releases),
+            "carriers_gone": list(self.gone),
             "ended_by": self.ended_by,
             "stopped": self.stopped,
             "exit_code": self.exit_code,

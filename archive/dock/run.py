@@ -8,17 +8,16 @@ Not guaranteed: the order of the files. A recorder is freed only where that is a
 
 from __future__ import annotations
 
-import threading
+import errno
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archive.core.errors import Fault, LiuhenError, Malformed, Mismatch, Refusal, ServerRefused, SourceChanged, Unavailable
 from archive.core.manifest import signing_bytes
-from archive.dock import reading, receipts
+from archive.dock import reading, receipts, scanner
 from archive.dock.board import size_text
 from archive.dock.describe import Reading, describe
 from archive.dock.journal import State
@@ -31,8 +30,8 @@ from archive.failpoints import failpoint
 if TYPE_CHECKING:
     import random
 
-    from archive.core.digest import Digest
     from archive.dock.board import Board
+    from archive.dock.carrier import Volume
     from archive.dock.credential import Credential
     from archive.dock.journal import Entry
     from archive.dock.reading import Folder
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 _LOOKS_AT_A_CHANGING_FILE = 3
 _FORBIDDEN = frozenset({401, 403})
 _DIGEST_MISMATCH = 460
+_PULLED = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.ESHUTDOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ class Dock:
         self._credential = credential
         self._plan = plan
         self._board = board
-        self._digests: dict[Digest, threading.Lock] = {}
-        self._digests_lock = threading.Lock()
+        self._volumes: dict[str, Volume] = {}
+        self._gone: set[str] = set()
+        """Carriers, by identity, that were pulled while they were read."""
         self._ended: LiuhenError | None = None
         """Why no further file is begun: the server is away for good, or does not want this station."""
 
@@ -76,7 +77,8 @@ class Dock:
         # a source named twice, or a folder beside its own parent, gives the same files again
         found = {(source.carrier.identity, source.key): source for scan in scans for source in scan.files}
         sources = list(found.values())
-        folders = reading.Folder.all_of(sources)
+        folders = reading.Folder.all_of(sources, self._plan.reading.patterns)
+        self._volumes = {scan.volume.carrier.identity: scan.volume for scan in scans}
         outcomes: list[Outcome] = []
         flawed: list[str] = []
         freed: list[Freed] = []
@@ -109,6 +111,7 @@ class Dock:
             refused=isinstance(self._ended, ServerRefused),
             stopped=self._means.stop.asked,
             releases=tuple(freed),
+            gone=tuple(sorted(self._volumes[identity].carrier.label for identity in self._gone)),
         )
 
     def _sign_in(self) -> None:
@@ -138,6 +141,8 @@ class Dock:
             for _ in range(_LOOKS_AT_A_CHANGING_FILE):
                 if self._means.stop.asked or self._ended is not None:
                     return Outcome(source.shown, source.size, "waiting", trouble="not begun", fault=True)
+                if source.carrier.identity in self._gone:
+                    return Outcome(source.shown, source.size, "waiting", trouble="carrier gone", fault=True)
                 try:
                     return self._docked(source, folder)
                 except SourceChanged:
@@ -147,6 +152,8 @@ class Dock:
         except Stopped:
             return Outcome(source.shown, source.size, "waiting", trouble="stopped", fault=True)
         except OSError as why:
+            if self._is_gone(source, why):
+                return Outcome(source.shown, source.size, "waiting", trouble="carrier gone", fault=True)
             outcome = Outcome(source.shown, source.size, "unreadable", trouble=f"unreadable: {why.strerror or why}")
         except Fault as why:
             self._ended = self._ended or why
@@ -154,6 +161,18 @@ class Dock:
         except Refusal as why:
             outcome = Outcome(source.shown, source.size, "refused", trouble=str(why))
         return self._told(outcome)
+
+    def _is_gone(self, source: Source, why: OSError) -> bool:
+        """Whether a file cannot be read because its carrier was pulled; a bad sector is another matter."""
+        identity = source.carrier.identity
+        volume = self._volumes.get(identity)
+        if volume is None or (why.errno not in _PULLED and volume.present()):
+            return False
+        if identity not in self._gone:
+            self._gone.add(identity)
+            label = source.carrier.label
+            self._board.line(f"gone       {label}: it was pulled; what it still holds is docked when it is back", style="red")
+        return True
 
     def _docked(self, source: Source, folder: Folder) -> Outcome:
         journal, archive = self._means.journal, self._credential.archive
@@ -166,8 +185,10 @@ class Dock:
             entry = None
         if entry is None:
             entry = self._signed(source, folder)
-        with self._alone(entry.sha256):
-            earlier = journal.docked(archive, entry.sha256, entry.size)
+        with self._means.turns.of(entry.sha256):
+            # a page of a document goes whatever came before: it is that document's page
+            is_page = source.carrier.kind == "scanner" and scanner.page_of(entry) is not None
+            earlier = None if is_page else journal.docked(archive, entry.sha256, entry.size)
             if earlier is not None:
                 journal.known(entry, earlier, now=self._means.now())
                 failpoint("dock.known_kept")
@@ -183,15 +204,21 @@ class Dock:
             bar.at(at)
 
         try:
-            digest = reading.hash_file(source, position=position)
+            hashed = reading.hash_file(source, position=position, sm3=self._credential.sm3)
         finally:
             bar.end()
         failpoint("dock.hashed")
         now = self._means.now()
-        encoded = describe(source, folder, digest, by=self._plan.reading, station=self._credential.station, now=now).encode()
+        encoded = describe(source, folder, hashed, by=self._plan.reading, station=self._credential.station, now=now).encode()
         signature = self._credential.sign(signing_bytes(encoded))
         entry = self._means.journal.signed(
-            self._credential.archive, source, digest=digest, manifest=encoded, signature=signature, now=now
+            self._credential.archive,
+            source,
+            digest=hashed.sha256,
+            sm3=hashed.sm3,
+            manifest=encoded,
+            signature=signature,
+            now=now,
         )
         failpoint("dock.signature_kept")
         return entry
@@ -201,7 +228,7 @@ class Dock:
         patience = Patience(self._plan.patience_s, stop=stop, chance=self._plan.chance)
         bar = self._board.file(source.shown, "sending", entry.size)
         try:
-            accepted = send(source, entry, means=self._means, patience=patience, position=bar.at)
+            sent = send(source, entry, means=self._means, patience=patience, position=bar.at)
         except Mismatch as why:
             journal.flawed(entry, str(why), now=self._means.now())
             return self._kept(source)
@@ -217,16 +244,17 @@ class Dock:
         finally:
             bar.end()
         failpoint("dock.accepted")
+        accepted = sent.accepted
         journal.stored(entry, number=accepted.number, same_bytes_as=accepted.same_bytes_as, now=self._means.now())
         failpoint("dock.number_kept")
-        return replace(self._kept(source), sent=True)
+        return replace(self._kept(source), sent=True, sent_bytes=sent.size)
 
     def _why_refused(self, source: Source, entry: Entry, why: ServerRefused) -> str:
         """Return the server's reason; where it got other bytes than were signed, say whether the carrier is to blame."""
         if why.facts.get("status") != _DIGEST_MISMATCH and why.facts.get("server_code") != "digest_mismatch":
             return str(why)
         try:
-            now = reading.hash_file(source, position=lambda _: self._means.stop.check())
+            now = reading.hash_file(source, position=lambda _: self._means.stop.check()).sha256
         except (OSError, SourceChanged):
             return f"{why}; the file cannot be read again"
         if now == entry.sha256:
@@ -273,14 +301,6 @@ class Dock:
         if entry is None:
             raise Malformed(what="journal", reason="row_gone", path=source.shown)
         return of_entry(entry)
-
-    @contextmanager
-    def _alone(self, digest: Digest) -> Iterator[None]:
-        """Hold back other files with the same bytes until this one is through, so that they find it docked."""
-        with self._digests_lock:
-            lock = self._digests.setdefault(digest, threading.Lock())
-        with lock:
-            yield
 
     def _told(self, outcome: Outcome) -> Outcome:
         style = "red" if outcome.trouble else ""

@@ -18,20 +18,25 @@ from archive.core.manifest import portable_name
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from archive.core.manifest import Carrier
+    from archive.core.manifest import Carrier, Page
     from archive.dock.carrier import Volume
     from archive.dock.patterns import Patterns
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file on a carrier as it was last looked at; `parts` is its path below the carrier's root, `size` bytes, `mtime_ns` nanoseconds."""
+    """A file on a carrier as it was last looked at; `parts` is its path below the carrier's root, `size` bytes, `mtime_ns` nanoseconds.
+
+    `room` is the fixed room whose system it was exported from, `page` its place in a document made of several scans.
+    """
 
     carrier: Carrier
     path: Path
     parts: tuple[str, ...]
     size: int
     mtime_ns: int
+    room: str | None = None
+    page: Page | None = None
 
     @property
     def key(self) -> bytes:
@@ -55,7 +60,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What was not taken, and why: junk, symlink, special (no regular file), other_volume, unreadable."""
+    """What was not taken, and why: junk, symlink, special (no regular file), other_volume, unreadable, being_written."""
 
     path: str
     reason: str
@@ -65,6 +70,11 @@ class Passed:
     def is_flaw(self) -> bool:
         """Whether something that may be evidence could not be read."""
         return self.reason == "unreadable"
+
+    @property
+    def is_early(self) -> bool:
+        """Whether a next run takes it."""
+        return self.reason == "being_written"
 
 
 @dataclass(frozen=True, slots=True)

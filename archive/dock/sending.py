@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archive.core.errors import Mismatch, ServerRefused, SourceChanged, Unavailable
 from archive.dock.client import Accepted, Created, Gone, OutOfStep
+from archive.dock.pace import Turns
 from archive.dock.reading import CHUNK, opened, require_unchanged
 from archive.failpoints import failpoint
 
@@ -38,6 +39,14 @@ _MAX_CREATIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What the archive acknowledged, and how many bytes this run sent for it."""
+
+    accepted: Accepted
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Means:
     """What sending a file takes; shared by all files of a run, except `patience` and `position`."""
 
@@ -46,11 +55,13 @@ class Means:
     limit: Limit
     stop: Stop
     now: Callable[[], Instant]
+    turns: Turns = field(default_factory=Turns)
+    """Files with the same bytes go one after the other, so that the second finds the first docked."""
     piece: int = PIECE
     small: int = SMALL
 
 
-def send(source: Source, entry: Entry, *, means: Means, patience: Patience, position: Position) -> Accepted:
+def send(source: Source, entry: Entry, *, means: Means, patience: Patience, position: Position) -> Sent:
     """Return the archive's acknowledgement, after sending whatever it has not got yet; `position` hears how far it is.
 
     Raises:
@@ -75,7 +86,7 @@ def send(source: Source, entry: Entry, *, means: Means, patience: Patience, posi
             if accepted.sha256 != entry.sha256:
                 said = accepted.sha256.hex
                 raise Mismatch(what="acknowledged_digest", signed=entry.sha256.hex, said=said, number=accepted.number)
-            return accepted
+            return Sent(accepted, entry.size - upload.began_at)
 
 
 class _Upload:
@@ -89,6 +100,8 @@ class _Upload:
         self._position = position
         self._url = None if entry.upload_url is None else means.server.resolve(entry.upload_url)
         self._creations = 0
+        self.began_at = 0 if self._url is None else entry.size
+        """From which byte on this run sends."""
 
     def go_on(self) -> Accepted:
         """Go on from where the server stands, to the acknowledgement."""
@@ -117,6 +130,7 @@ class _Upload:
         whole = self._whole()
         created = self._means.server.create(length=self._entry.size, metadata=_metadata(self._entry), body=whole)
         self._creations += 1
+        self.began_at = min(self.began_at, 0 if created.accepted is not None else created.offset)
         failpoint("dock.created")
         if created.accepted is None:
             self._keep(created.url, created.offset)
@@ -141,6 +155,7 @@ class _Upload:
         accepted: Accepted | None = None
         with opened(self._source) as descriptor:
             self._position(offset)
+            self.began_at = min(self.began_at, offset)
             while offset < size:
                 until = min(offset + self._means.piece, size)
                 with contextlib.closing(self._body(descriptor, offset, until)) as body:

@@ -107,7 +107,7 @@ def test_the_slowest_pattern_that_is_allowed_is_still_quick():
 
 def test_an_id_comes_once():
     with pytest.raises(Malformed):
-        unique([Pattern("p", "(?P<device>.)"), Pattern("p", "(?P<device>..)")])
+        unique(row.id for row in [Pattern("p", "(?P<device>.)"), Pattern("p", "(?P<device>..)")])
 
 
 def test_a_companion_is_found_whatever_the_case_of_the_names():

@@ -12,7 +12,7 @@ from archive.core.instant import Instant, parse
 from archive.dock.carrier import identify
 from archive.dock.describe import Reading, describe, parse_clock_offset
 from archive.dock.patterns import load, shipped
-from archive.dock.reading import Folder, hash_file, media_time, opened
+from archive.dock.reading import Folder, Hashed, hash_file, media_time, opened
 from archive.dock.scan import scan
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -33,10 +33,10 @@ def a_movie(moment, *, wide_mdat=False, moov_last=True):
 def said(card, name, *, patterns=None, offsets=None):
     volume = identify(card.resolve(), label="card")
     found = scan(card.resolve(), volume=volume, patterns=patterns or shipped())
-    folders = Folder.all_of(found.files)
+    folders = Folder.all_of(found.files, patterns or shipped())
     (source,) = [row for row in found.files if row.shown == name]
     by = Reading(patterns or shipped(), SHANGHAI, offsets or {})
-    return describe(source, folders[Folder.key(source)], Digest.of(b""), by=by, station="dock-1", now=NOW)
+    return describe(source, folders[Folder.key(source)], Hashed(Digest.of(b""), None), by=by, station="dock-1", now=NOW)
 
 
 def put(card, name, data=b"x"):
@@ -161,7 +161,7 @@ def test_the_digest_is_the_files(tmp_path):
     put(tmp_path, "a.bin", b"x" * 3_000_001)
     (source,) = scan(tmp_path, volume=identify(tmp_path), patterns=shipped()).files
     heard = []
-    assert hash_file(source, position=heard.append) == Digest.of(b"x" * 3_000_001)
+    assert hash_file(source, position=heard.append).sha256 == Digest.of(b"x" * 3_000_001)
     assert heard[-1] == 3_000_001
 
 
