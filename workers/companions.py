@@ -20,6 +20,7 @@ from archive.core.instant import DAY, Instant
 from archive.core.waveform import SAMPLE_RATE, Peaks
 from workers.bench import Bench, Made, opened, publish, tool_version
 from workers.media import VERSION, probed, said_no
+from workers.notes import Seen, look
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -28,12 +29,11 @@ if TYPE_CHECKING:
     from archive.resources import Resources
     from workers.runner import Publish, Report
 
-_KEYFRAME_WINDOW = 40
-"""Seconds at a recording's beginning within which the spacing of key frames is looked at."""
-
 
 def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Make the poster, the sprite and the WebVTT that says what is where in it; that no picture can be decoded is a finding.
+    """Make the poster, the sprite and the WebVTT that says what is where in it, and note what the pictures show on the way.
+
+    That no picture can be decoded, or not all that were looked at, is a finding. Of a repaired copy the same is made as of an original.
 
     Raises:
         ToolFailed: a tool had to be stopped, or found a first picture and failed at the others.
@@ -58,14 +58,26 @@ def storyboard_of(resources: Resources, job: ClaimedJob, report: Report) -> Publ
             aspect=(video.sample_aspect.num, video.sample_aspect.den),
             rotation=video.rotation,
         )
-        _sprite(bench, video, board)
+        seen = look(bench, video, board)
         grid = {"spacing_us": board.spacing_us, "count": board.count, "columns": board.columns}
         made.append(
             bench.keep("storyboard.jpg", recipe="storyboard", version=VERSION, media_type="image/jpeg", tool=tool, grid=grid)
         )
         bench.write("storyboard.vtt", storyboard.webvtt(board, "storyboard").encode())
         made.append(_kept(bench, "storyboard.vtt", "storyboard-vtt", "text/vtt; charset=utf-8"))
-    return lambda session, now: publish(session, bench.original, made, now=now)
+
+    def write(session: Session, now: Instant) -> None:
+        publish(session, bench.original, made, now=now)
+        _note(session, bench, seen)
+
+    return write
+
+
+def _note(session: Session, bench: Bench, seen: Seen) -> None:
+    technical.merge(session, sha256=bench.original, facts={"picture_notes": seen.as_json()})
+    if seen.undecoded:
+        facts = {"undecoded": seen.undecoded, "looked": max(seen.notes.looked, seen.undecoded)}
+        technical.found(session, sha256=bench.original, code="pictures_damaged", facts=facts)
 
 
 def _nothing(_session: Session, _now: Instant) -> None:
@@ -84,38 +96,6 @@ def _poster(bench: Bench, video: media.Video, duration_us: int, tool: str) -> Ma
     poster = bench.keep("poster.jpg", recipe="poster", version=VERSION, media_type="image/jpeg", tool=tool)
     bench.argvs.clear()
     return poster
-
-
-def _sprite(bench: Bench, video: media.Video, board: storyboard.Storyboard) -> None:
-    """Draw from key frames alone where they come often enough for the tiles, else from every frame."""
-    keys = _key_frame_spacing(bench, video)
-    sparse = keys is None or keys > 3 * board.spacing_us
-    bench.argvs.clear()
-    for key_frames_only in (False,) if sparse else (True, False):
-        argv = ffmpeg.sprite(
-            bench.origin, bench.inside("storyboard.jpg"), video=video, board=board, key_frames_only=key_frames_only
-        )
-        # The filter says nothing until its one picture is full: only processor time shows that it lives.
-        limits = bench.limits(duration_us=board.duration_us)
-        bench.run(argv, limits=limits, note="storyboard", span=(200, 950), busy_seconds=UNTIL_CPU_LIMIT)
-        if bench.made("storyboard.jpg"):
-            return
-    raise ToolFailed(tool="ffmpeg", reason="no_picture", tail="no picture could be decoded")
-
-
-def _key_frame_spacing(bench: Bench, video: media.Video) -> int | None:
-    """Return the mean distance of key frames in microseconds near the beginning, from packets alone; None if there is but one."""
-    ran = bench.run(
-        ffmpeg.packets(bench.origin, video.index, seconds=_KEYFRAME_WINDOW),
-        limits=bench.limits(),
-        note="storyboard",
-        span=(100, 100),
-    )
-    rows = [line.split(",") for line in ran.output.decode("ascii", errors="replace").splitlines()]
-    keys = [int(row[0]) for row in rows if len(row) > 3 and row[0].lstrip("-").isdecimal() and row[3].startswith("K")]  # noqa: PLR2004 - columns
-    if len(keys) < 2 or video.timebase is None:  # noqa: PLR2004 - a distance has two ends
-        return None
-    return (max(keys) - min(keys)) * 1_000_000 * video.timebase.num // video.timebase.den // (len(keys) - 1)
 
 
 def _kept(bench: Bench, name: str, recipe: str, media_type: str, tool: str = "liuhen") -> Made:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers import assembly, companions, documents, fixity, media
+from workers import assembly, companions, documents, fixity, media, notes, repair
 from workers.runner import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     "read_back": fixity.read_back,
     "examine": assembly.examine,
     "assemble": assembly.assemble,
+    "repair": repair.repair,
     "rendition": media.rendition,
     "storyboard": companions.storyboard_of,
     "waveform": companions.waveform,
+    "notes": notes.notes_of,
     "stream_hash": companions.stream_hash,
     "telemetry": companions.telemetry_of,
     "pages": documents.pages,

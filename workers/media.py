@@ -4,7 +4,7 @@ Invariants: a job reads the original and never writes to it; a file that cannot 
 and held against its plan before it is stored. Each job probes the bytes itself, so that it depends on no other job's words.
 
 Not guaranteed: that a sound recording is free of disturbances. «Sound» means that the container is whole and its tracks are told; what
-is damaged inside a frame is noticed only by who decodes it.
+is damaged inside a picture is found by whoever decodes it (`workers.notes`), and the page says what was looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from archive.actions import jobs, technical
+from archive.actions import repair as repairs
 from archive.adapters import ffmpeg, photos
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
 from archive.core import capture_time, media, media_plan
@@ -21,6 +22,7 @@ from archive.core.errors import RenditionRejected, ToolFailed
 from archive.core.jobs import MAX_ATTEMPTS
 from archive.core.media_plan import Action, Work
 from workers.bench import Bench, Made, opened, publish, tool_version
+from workers.damage import BROKEN, REMARKS, Finding, outlined, real_length
 from workers.documents import first_page
 
 if TYPE_CHECKING:
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from archive.core.instant import Instant
     from archive.resources import Resources
     from workers.runner import Publish, Report
-
-Finding = dict[str, object]
 
 VERSION = 1
 """Version of every recipe below; a change of what one makes raises its version."""
@@ -48,11 +48,18 @@ class Examined:
     facts: media.Facts
     plan: media_plan.Plan
     findings: tuple[Finding, ...]
+    claimed_us: int | None = None
+    """What the file claims to last, where that is not so; the facts then tell the real length."""
 
     @property
     def damaged(self) -> bool:
         """Whether its own statements are not to be relied on."""
-        return any(finding["code"] in ("truncated", "moov_missing", "probe_failed") for finding in self.findings)
+        return any(finding["code"] in BROKEN for finding in self.findings)
+
+    @property
+    def lacks_index(self) -> bool:
+        """Whether nothing says where its samples lie."""
+        return any(finding["code"] == "moov_missing" for finding in self.findings)
 
     @property
     def video(self) -> media.Video | None:
@@ -71,11 +78,11 @@ def probed(bench: Bench) -> Examined:
     Raises:
         ToolFailed: the probe could not be run; that it found nothing is a finding.
     """
-    findings = _outline_findings(bench)
+    outline, findings = outlined(bench)
     facts = media.facts(None)
     if bench.sniffed.container in media_plan.CONTAINERS and not any(found["code"] == "moov_missing" for found in findings):
         try:
-            facts = media.facts(_json(_probe(bench)))
+            facts = media.facts(parsed(_probe(bench)))
         except ToolFailed as failed:
             if not said_no(failed):
                 raise
@@ -84,6 +91,12 @@ def probed(bench: Bench) -> Examined:
                 findings.append({"code": "too_many_tracks", "facts": {"most": bench.origin.most_tracks}})
             else:
                 findings.append({"code": "probe_failed", "facts": {"words": _words(bench, tail)}})
+    claimed = None
+    held = real_length(bench, outline, facts)
+    if held is not None:
+        claimed = facts.duration_us
+        findings.append({"code": "cut_short", "facts": {"claimed_us": claimed or 0, "held_us": held}})
+        facts = replace(facts, duration_us=held)
     plan = media_plan.plan(facts, bench.sniffed, most_pixels=bench.origin.most_pixels)
     shown = next((track for track in facts.video if track.index == plan.video), None)
     if shown is not None and plan.action is not Action.NONE and not shown.pixel_format and not _draws(bench, shown):
@@ -92,7 +105,11 @@ def probed(bench: Bench) -> Examined:
         plan = media_plan.plan(facts, bench.sniffed)
     if plan.reason == "no_streams" and not findings:
         findings.append({"code": "no_streams", "facts": {}})
-    return Examined(facts, plan, tuple(findings))
+    examined = Examined(facts, plan, tuple(findings), claimed)
+    if examined.damaged and plan.action is Action.DIRECT and bench.sniffed.container == "mov":
+        # A browser believes what the file claims: it would show ten minutes of a scrub line for half a minute of pictures.
+        return replace(examined, plan=replace(plan, action=Action.REPAIR, reason="damaged"))
+    return examined
 
 
 def _draws(bench: Bench, video: media.Video) -> bool:
@@ -130,20 +147,8 @@ def said_no(failed: ToolFailed) -> bool:
     return failed.facts.get("reason") == "exit" and not str(failed.facts.get("tail", "")).startswith("bwrap:")
 
 
-def _outline_findings(bench: Bench) -> list[Finding]:
-    outline = bench.outline()
-    if outline is None:
-        return []
-    found: list[Finding] = []
-    if outline.missing:
-        declared = bench.size + outline.missing
-        found.append({"code": "truncated", "facts": {"declared": declared, "real": bench.size, "missing": outline.missing}})
-    if bench.sniffed.container == "mov" and not outline.has("moov"):
-        found.append({"code": "moov_missing", "facts": {"boxes": [box.name for box in outline.boxes[:16]]}})
-    return found
-
-
-def _json(raw: bytes) -> object:
+def parsed(raw: bytes) -> object:
+    """Return what JSON a tool printed, or None for what is none."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
@@ -185,6 +190,10 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         )
         publish(session, bench.original, made, now=now)
         _promise(session, job, plan, now=now)
+        if examined.lacks_index:
+            jobs.enqueue(session, kind=repairs.RECIPE, item_id=job.item_id, sha256=job.sha256, now=now)
+        repairs.carry_over(session, item_id=job.item_id)
+        repairs.call(session, item_id=job.item_id, now=now)
 
     return write
 
@@ -195,6 +204,8 @@ def _examined(bench: Bench) -> tuple[Examined, media_plan.Plan, list[Finding], d
     examined = probed(bench)
     plan, findings = examined.plan, list(examined.findings)
     shown: dict[str, object] = {**examined.facts.as_json(), "container": bench.sniffed.container}
+    if examined.claimed_us is not None:
+        shown["claimed_us"] = examined.claimed_us
     if Work.PHOTO in plan.works:
         picture = photos.look(bench.jail, bench.source, bench.sniffed.container, bench.scratch)
         findings += [flaw.finding() for flaw in picture.flaws]
@@ -231,14 +242,16 @@ def _condition(plan: media_plan.Plan, findings: Sequence[Finding]) -> str:
 
 
 _TOO_MUCH = frozenset({"too_many_tracks", "image_too_large", "examination_failed"})
-_NO_DAMAGE = frozenset({"too_many_pages", "document_encrypted"}) | _TOO_MUCH
+_NO_DAMAGE = frozenset({"too_many_pages", "document_encrypted"}) | _TOO_MUCH | REMARKS
 _UNREAD = frozenset({"container_unsupported", "encrypted", "pictures_too_large"})
 
 
 def _promise(session: Session, job: ClaimedJob, plan: media_plan.Plan, *, now: Instant) -> None:
     for work in plan.works:
         jobs.enqueue(session, kind=work.value, item_id=job.item_id, sha256=job.sha256, now=now)
-    if plan.action not in (Action.DIRECT, Action.NONE):
+    if plan.action is Action.REPAIR:
+        jobs.enqueue(session, kind=repairs.RECIPE, item_id=job.item_id, sha256=job.sha256, now=now)
+    elif plan.action not in (Action.DIRECT, Action.NONE):
         recipe = {"recipe": plan.action.value}
         jobs.enqueue(session, kind="rendition", item_id=job.item_id, sha256=job.sha256, payload=recipe, now=now)
 
@@ -316,7 +329,7 @@ def _check(bench: Bench, examined: Examined, name: str, *, doubtful: bool) -> in
     """
     result = ffmpeg.Source(bench.inside(name), "mov")
     ran = bench.run(ffmpeg.probe(result), limits=bench.limits(), note="checking", span=(975, 985))
-    made = media.facts(_json(ran.output))
+    made = media.facts(parsed(ran.output))
     wrong = media_plan.objections(
         made,
         examined.facts,

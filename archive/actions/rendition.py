@@ -16,7 +16,7 @@ from archive.core.errors import NotFound
 from archive.core.instant import Instant
 from archive.records.items import Item, Rendition, renditions_of
 
-PLAYABLE = ("audio-fix", "remux", "transcode")
+PLAYABLE = ("repair", "audio-fix", "remux", "transcode")
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,10 +95,17 @@ def _input(origin: Source, options: Options | None = None) -> Any:  # noqa: ANN4
 
 def _argv(streams: Sequence[Any], target: str, options: Options, *, progress: bool = True) -> Argv:
     """Compile one output; `target` is a path in the jail, or `pipe:1`."""
+    return _compiled(_output(streams, target, options), progress=progress)
+
+
+def _output(streams: Sequence[Any], target: str, options: Options) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
     name = target if target.startswith("pipe:") else f"file:{target}"
     common: Options = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact"}
-    node = ffmpeg.output(*streams, name, **(common | options))
-    node = node.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+warning")
+    return ffmpeg.output(*streams, name, **(common | options))
+
+
+def _compiled(node: Any, *, progress: bool, level: str = "level+warning") -> Argv:  # noqa: ANN401 - ffmpeg-python is untyped
+    node = node.global_args("-nostdin", "-hide_banner", "-nostats", "-loglevel", level)
     if progress:
         node = node.global_args("-progress", "pipe:1", "-stats_period", "1")
     argv: Argv = ffmpeg.compile(node, cmd="ffmpeg", overwrite_output=True)
@@ -172,6 +179,7 @@ def copy(
 def _opened(origin: Source, options: Options, *, damaged: bool) -> Any:  # noqa: ANN401 - ffmpeg-python is untyped
     if damaged:
         options["err_detect"] = "ignore_err"
+        options["fflags"] = "+genpts+discardcorrupt" if "fflags" in options else "+discardcorrupt"
     return _input(origin, options)
 
 
@@ -225,29 +233,96 @@ def _aspect(video: Video) -> tuple[int, int]:
     return video.sample_aspect.num, video.sample_aspect.den
 
 
-def sprite(origin: Source, target: str, *, video: Video, board: Storyboard, key_frames_only: bool) -> Argv:
-    """Make the storyboard's JPEG.
+def looks(origin: Source, target: str, *, video: Video, board: Storyboard, key_frames_only: bool) -> Argv:
+    """Decode key frames once for two uses: the storyboard's JPEG in a file, and a line of measures for each of them on standard output.
 
     `fps` with `round=up` gives every tile the last picture at or before its moment; `tpad` repeats the last picture where key frames
-    end before the recording does. MJPEG is decoded at a quarter of its size, since every frame of it is a key frame.
+    end before the recording does. MJPEG is decoded at a quarter of its size. What is measured is a picture of 32 by 18, whose cells are
+    means of thousands of samples; without key frames enough, one picture a second is measured. Messages repeat, so that they count.
     """
     options: Options = {"skip_frame": "nokey"} if key_frames_only else {}
     if video.codec == "mjpeg" and min(video.width, video.height) >= 4 * board.tile_height:
         options["lowres"] = 2
-    opened = _input(origin, options)
-    filters = [
-        f"fps=fps=1000000/{board.spacing_us}:start_time=0:round=up",
-        f"scale={board.tile_width}:{board.tile_height}",
-        "setsar=1",
-        f"tpad=stop={board.count}:stop_mode=clone",
-        f"tile={board.columns}x{board.rows}:nb_frames={board.count}",
-        "format=yuvj420p",
-    ]
-    return _argv(
-        [opened[str(video.index)]],
-        target,
-        _ONE_JPEG | {"vf": ",".join(filters), "q:v": 5},
+    both = _input(origin, options)[str(video.index)].filter_multi_output("split")
+    tiles = (
+        both.stream(0)
+        .filter("fps", fps=f"1000000/{board.spacing_us}", start_time=0, round="up")
+        .filter("scale", board.tile_width, board.tile_height)
+        .filter("setsar", 1)
+        .filter("tpad", stop=board.count, stop_mode="clone")
+        .filter("tile", f"{board.columns}x{board.rows}", nb_frames=board.count)
+        .filter("format", "yuvj420p")
     )
+    seen = both.stream(1)
+    if not key_frames_only:
+        seen = seen.filter("select", "isnan(prev_selected_t)+gte(t-prev_selected_t,0.96)")
+    measured = (
+        seen.filter("scale", 32, 18, flags="area")
+        .filter("format", "yuv420p")
+        .filter("settb", "1/1000000")
+        .filter("signalstats")
+        .filter("metadata", mode="print", file="-")
+    )
+    sprite = _output([tiles], target, _ONE_JPEG | {"q:v": 5})
+    told = _output([measured], "pipe:1", {"fps_mode": "passthrough", "f": "null"})
+    return _compiled(ffmpeg.merge_outputs(sprite, told), progress=False, level="repeat+level+info")
+
+
+COMPLAINT: Final = re.compile(rb"concealing \d+ DC|Error while decoding stream")
+"""What a decoder says once of each picture it could not decode, or not wholly."""
+
+
+def thinned(origin: Source, target: str, *, video: Video) -> Argv:
+    """Copy about one key frame a second of a track into a MOV, the others dropped before anything decodes them.
+
+    For recordings of key frames alone (MJPEG and its like), of which a decoder can be told to skip none.
+    """
+    options: Options = {
+        "c": "copy",
+        "bsf:v": "noise=drop='if(key*gte(dts*tb,ld(0)),st(0,dts*tb+0.96)*0,1)'",
+        "f": "mov",
+        "write_tmcd": 0,
+    }
+    return _argv([_input(origin, {"fflags": "+genpts"})[str(video.index)]], target, options)
+
+
+def loudness(origin: Source, *, audio: Audio) -> Argv:
+    """Print the momentary loudness of every tenth of a second (EBU R 128); nothing is put where there is no sound."""
+    return _argv(
+        [_input(origin)[str(audio.index)]],
+        "pipe:1",
+        {"af": "ebur128=metadata=1,asettb=1/1000000,ametadata=mode=print:key=lavfi.r128.M:file=-", "f": "null"},
+        progress=False,
+    )
+
+
+def measured(origin: Source, *, tracks: Sequence[int]) -> Argv:
+    """Read every packet and write none: how far ffmpeg's progress comes is how long the recording really is."""
+    opened = _opened(origin, {"fflags": "+genpts+discardcorrupt"}, damaged=True)
+    return _argv([opened[str(track)] for track in tracks], "pipe:1", {"c": "copy", "f": "null"})
+
+
+def decoded(origin: Source, *, tracks: Sequence[int]) -> Argv:
+    """Decode everything and keep nothing: how many pictures come out, and how often the decoder complains."""
+    opened = _input(origin)
+    node = _output([opened[str(track)] for track in tracks], "pipe:1", {"fps_mode": "passthrough", "f": "null"})
+    return _compiled(node, progress=True, level="repeat+level+info")
+
+
+def rebuilt(origin: Source, target: str, *, sound: bool, encode: bool) -> Argv:
+    """Make an MP4 of what `archive.core.remake` wrote: pictures copied, sound decoded and coded anew where it lies.
+
+    Pictures that browsers do not decode are coded anew (`encode`). Small unevenness of the sound's guessed times is smoothed; what is off
+    by half a second is a hole and stays one.
+    """
+    opened = _opened(origin, {"fflags": "+genpts+discardcorrupt"}, damaged=True)
+    options: Options = {"c:v": "copy", "movflags": "+faststart", "write_tmcd": 0, "f": "mp4"}
+    if encode:
+        options |= {"c:v": "libx264", "preset": "veryfast", "crf": CRF, "profile:v": "high", "pix_fmt": "yuv420p"}
+    if sound:
+        options |= {"c:a": "aac", "b:a": "128k", "flags:a": "+bitexact", "ar": 48000}
+        options["af"] = "aresample=async=1:min_hard_comp=0.5:first_pts=0"
+    return _argv([opened["0"], *([opened["1"]] if sound else [])], target, options)
 
 
 def pcm(origin: Source, *, audio: Audio) -> Argv:

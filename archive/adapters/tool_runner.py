@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 import subprocess
 import threading
@@ -45,10 +46,11 @@ Progress = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A tool that ended with status 0: what it printed, at most what was asked to be kept, and its last words."""
+    """A tool that ended with status 0: what it printed, at most what was asked to be kept, its last words, and how often it complained."""
 
     output: bytes
     said: str
+    complaints: int = 0
 
 
 def run(
@@ -61,6 +63,7 @@ def run(
     beat: Callable[[], None] | None = None,
     stall_seconds: float = STALL_SECONDS,
     busy_seconds: float = 0,
+    complaint: re.Pattern[bytes] | None = None,
 ) -> Ran:
     """Run a tool to its end.
 
@@ -73,6 +76,7 @@ def run(
         beat: called every few seconds while the tool runs. What any of the three callbacks raises ends the tool and comes out here.
         stall_seconds: how long nothing may move.
         busy_seconds: how long a tool that burns processor time may be silent; `UNTIL_CPU_LIMIT` leaves it to the jail.
+        complaint: lines of standard error to be counted, all of them, though only the last are kept.
 
     Raises:
         ToolFailed: it could not be started, ended with another status than 0, printed too much, or made no progress.
@@ -90,10 +94,10 @@ def run(
         raise ToolFailed(tool=tool, reason="not_started", tail=str(error)) from error
     assert process.stdout is not None
     assert process.stderr is not None
-    tail = bytearray()
+    tail, complaints = bytearray(), _Count(complaint)
     pieces: queue.Queue[bytes] = queue.Queue(maxsize=16)  # bounded: a tool that outruns us waits in its write
     threads = [
-        threading.Thread(target=_keep_tail, args=(process.stderr, tail), daemon=True),
+        threading.Thread(target=_keep_tail, args=(process.stderr, tail, complaints), daemon=True),
         threading.Thread(target=_pass_on, args=(process.stdout, pieces), daemon=True),
     ]
     for thread in threads:
@@ -112,7 +116,7 @@ def run(
         reason = "exit"
     if reason is not None:
         raise ToolFailed(tool=tool, reason=reason, exit_code=process.returncode, tail=said[-_LAST_WORDS:])
-    return Ran(bytes(output.kept), said)
+    return Ran(bytes(output.kept), said, complaints.seen)
 
 
 def _attend(
@@ -224,10 +228,26 @@ class _Output:
         return done
 
 
-def _keep_tail(stream: IO[bytes], tail: bytearray) -> None:
+class _Count:
+    """How many lines match; a line longer than a piece is judged by its beginning."""
+
+    def __init__(self, wanted: re.Pattern[bytes] | None) -> None:
+        self.seen = 0
+        self._wanted, self._rest = wanted, b""
+
+    def take(self, piece: bytes) -> None:
+        if self._wanted is None:
+            return
+        lines = (self._rest + piece).split(b"\n")
+        self._rest = lines.pop()[:_PIECE]
+        self.seen += sum(self._wanted.search(line) is not None for line in lines)
+
+
+def _keep_tail(stream: IO[bytes], tail: bytearray, complaints: _Count) -> None:
     while piece := stream.read1(_PIECE):  # type: ignore[attr-defined]  # a pipe is a BufferedReader
         tail += piece
         del tail[:-TAIL]
+        complaints.take(piece)
 
 
 def _pass_on(stream: IO[bytes], pieces: queue.Queue[bytes]) -> None:

@@ -4,6 +4,7 @@
     audio-fix   pictures are copied, sound becomes AAC
     remux       streams are copied into MP4, sound becomes AAC where it must
     transcode   pictures become H.264
+    repair      the original is damaged; what can be had of it is copied (`workers.repair`)
     none        nothing can be played; the reason says why
 
 Invariants: pure; one plan for one set of facts; every plan has exactly one reason, a stable code (`REASONS`) that pages translate. Tracks
@@ -35,6 +36,7 @@ class Action(StrEnum):
     AUDIO_FIX = "audio-fix"
     REMUX = "remux"
     TRANSCODE = "transcode"
+    REPAIR = "repair"
     NONE = "none"
 
 
@@ -43,6 +45,7 @@ class Work(StrEnum):
 
     STORYBOARD = "storyboard"
     WAVEFORM = "waveform"
+    NOTES = "notes"
     STREAM_HASH = "stream_hash"
     TELEMETRY = "telemetry"
     PHOTO = "photo"
@@ -52,6 +55,7 @@ class Work(StrEnum):
 REASONS: Final = frozenset(
     {
         "plays",
+        "damaged",
         "audio_codec",
         "audio_profile",
         "container",
@@ -208,7 +212,7 @@ def _sound_only(facts: Facts, sniffed: Sniffed, audio: Audio) -> Plan:
     notes = ("more_audio_tracks",) if len(facts.audio) > 1 else ()
     if audio.codec not in AUDIO_CODECS:
         return Plan(Action.NONE, "audio_codec_unsupported", works=(Work.STREAM_HASH,), notes=notes)
-    works = (Work.WAVEFORM, Work.STREAM_HASH, *_telemetry(facts.data))
+    works = (Work.WAVEFORM, Work.NOTES, Work.STREAM_HASH, *_telemetry(facts.data))
     wrong = audio_objection(audio) if sniffed.container == "mov" else None
     if sniffed.container == "mov":
         plays = wrong is None
@@ -237,7 +241,8 @@ def _moving(facts: Facts, sniffed: Sniffed, video: Video, audio: Audio | None, m
         action, reason, encode, works = Action.NONE, "pictures_too_large", False, (Work.STREAM_HASH,)
     else:
         action, reason, encode = _way(facts, sniffed, video, sound)
-        works = (Work.STORYBOARD, *((Work.WAVEFORM,) if sound else ()), Work.STREAM_HASH, *_telemetry(facts.data))
+        heard = (Work.WAVEFORM, Work.NOTES) if sound else ((Work.NOTES,) if sniffed.container == "mpegts" else ())
+        works = (Work.STORYBOARD, *heard, Work.STREAM_HASH, *_telemetry(facts.data))
     return Plan(action, reason, video.index, None if sound is None else sound.index, encode, works, notes)
 
 

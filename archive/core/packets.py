@@ -88,7 +88,9 @@ def _fragment(moof: bytes, start: int, size: int, index: Movie, ends: dict[int, 
             _track_fragment(moof, (begin, end), start, size, index, ends)
 
 
-def _track_fragment(moof: bytes, place: tuple[int, int], start: int, size: int, index: Movie, ends: dict[int, int]) -> None:
+def _track_fragment(  # noqa: PLR0917 - a walk's state, passed down
+    moof: bytes, place: tuple[int, int], start: int, size: int, index: Movie, ends: dict[int, int]
+) -> None:
     boxes = list(children(moof, *place))
     head = next((at for name, at, _ in boxes if name == "tfhd"), None)
     if head is None:

@@ -133,15 +133,17 @@ def test_a_poster_is_golden():
     )
 
 
-def test_a_sprite_is_golden():
+def test_one_pass_over_the_key_frames_draws_and_measures():
     board = plan(12_078_733, 1920, 1080)
-    argv = ffmpeg.sprite(MOV, "/scratch/s.jpg", video=VIDEO, board=board, key_frames_only=True)
+    argv = ffmpeg.looks(MOV, "/scratch/s.jpg", video=VIDEO, board=board, key_frames_only=True)
     assert "-skip_frame nokey -i" in spoken(argv)
-    assert argv[argv.index("-vf") + 1] == (
-        "fps=fps=1000000/1000000:start_time=0:round=up,scale=160:90,setsar=1,tpad=stop=13:stop_mode=clone,tile=10x2:nb_frames=13,"
-        "format=yuvj420p"
+    assert argv[argv.index("-filter_complex") + 1] == (
+        "[0:2]split=2[s0][s1];[s0]fps=fps=1000000/1000000:round=up:start_time=0[s2];[s2]scale=160:90[s3];[s3]setsar=1[s4];"
+        "[s4]tpad=stop=13:stop_mode=clone[s5];[s5]tile=10x2:nb_frames=13[s6];[s6]format=yuvj420p[s7];"
+        "[s1]scale=32:18:flags=area[s8];[s8]format=yuv420p[s9];[s9]settb=1/1000000[s10];[s10]signalstats[s11];"
+        "[s11]metadata=file=-:mode=print[s12]"
     )
-    assert "-skip_frame" not in ffmpeg.sprite(MOV, "/scratch/s.jpg", video=VIDEO, board=board, key_frames_only=False)
+    assert "-skip_frame" not in ffmpeg.looks(MOV, "/scratch/s.jpg", video=VIDEO, board=board, key_frames_only=False)
 
 
 def test_sound_for_the_waveform_is_golden():
@@ -169,7 +171,12 @@ def every_command(origin: ffmpeg.Source) -> list[list[str]]:
         ffmpeg.copy(origin, "/o", video=VIDEO, audio=AUDIO, encode_audio=True),
         ffmpeg.transcode(origin, "/o", video=VIDEO, audio=AUDIO, encode_audio=True),
         ffmpeg.poster(origin, "/o", video=VIDEO, at_us=0),
-        ffmpeg.sprite(origin, "/o", video=VIDEO, board=board, key_frames_only=False),
+        ffmpeg.looks(origin, "/o", video=VIDEO, board=board, key_frames_only=False),
+        ffmpeg.thinned(origin, "/o", video=VIDEO),
+        ffmpeg.loudness(origin, audio=AUDIO),
+        ffmpeg.measured(origin, tracks=[0]),
+        ffmpeg.decoded(origin, tracks=[0]),
+        ffmpeg.rebuilt(origin, "/o", sound=True, encode=False),
         ffmpeg.pcm(origin, audio=AUDIO),
         ffmpeg.stream_hash(origin, "/o", tracks=[0]),
         ffmpeg.telemetry(origin, "/o", track=0),

@@ -153,10 +153,11 @@ def test_the_cheapest_thing_that_plays_is_made(case):
 
 
 WORKS = [
-    ("a recording with sound", MP4, [v(), a()], ["storyboard", "waveform", "stream_hash"]),
+    ("a recording with sound", MP4, [v(), a()], ["storyboard", "waveform", "notes", "stream_hash"]),
     ("a silent one", MP4, [v()], ["storyboard", "stream_hash"]),
-    ("one with telemetry", MP4, [v(), a(), d("gpmd")], ["storyboard", "waveform", "stream_hash", "telemetry"]),
-    ("sound alone", MP3, [a("mp3")], ["waveform", "stream_hash"]),
+    ("one with telemetry", MP4, [v(), a(), d("gpmd")], ["storyboard", "waveform", "notes", "stream_hash", "telemetry"]),
+    ("a silent transport stream", Sniffed(Kind.RECORDING, "video/mp2t", "mpegts"), [v()], ["storyboard", "notes", "stream_hash"]),
+    ("sound alone", MP3, [a("mp3")], ["waveform", "notes", "stream_hash"]),
     ("pictures nobody decodes", AVI, [v("magicyuv")], ["stream_hash"]),
     ("an encrypted one", MP4, [v(codec_tag_string="encv")], ["stream_hash"]),
     ("a photo", Sniffed(Kind.PHOTO, "image/png", "png"), [], ["photo"]),
