@@ -20,8 +20,6 @@ from archive.core.errors import Mismatch, NotFound
 from archive.ports import ObjectStore
 
 NAME = "tiles.zip"
-FORMS = frozenset({"pdf", "tiff", "jpeg", "png", "webp"})
-"""What libvips and PDFium open in rows. A GIF or HEIF has as many pixels as its camera's chip, and its view is enough."""
 KEPT = 32
 """Indexes held in memory: one has at most 7,600 entries, about two megabytes."""
 _indexes: dict[Digest, dict[tiles.Place, tiles.Entry]] = {}
@@ -46,7 +44,7 @@ def make(
     Args:
         jail: where the child runs.
         source: the picture or document.
-        form: one of `FORMS`.
+        form: pdf, tiff, jpeg, png or webp.
         scratch: where the file goes.
         page: which page of it.
         on_permille: called as it goes on; what it raises ends the tool.

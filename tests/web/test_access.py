@@ -52,6 +52,15 @@ ROUTES = {
     "HEAD /api/v1/items/{number}/download": Act.ITEM_DOWNLOAD,
     "GET /api/v1/items/{number}/renditions/{recipe}": Act.ITEM_REPLAY,
     "HEAD /api/v1/items/{number}/renditions/{recipe}": Act.ITEM_REPLAY,
+    "GET /api/v1/items/{number}/pages": Act.ITEM_READ,
+    "GET /api/v1/items/{number}/pages/{leaf}/view": Act.ITEM_REPLAY,
+    "HEAD /api/v1/items/{number}/pages/{leaf}/view": Act.ITEM_REPLAY,
+    "POST /api/v1/items/{number}/pages/{leaf}/view": Act.ITEM_REPLAY,
+    "GET /api/v1/items/{number}/pages/{leaf}/thumb": Act.ITEM_REPLAY,
+    "HEAD /api/v1/items/{number}/pages/{leaf}/thumb": Act.ITEM_REPLAY,
+    "GET /api/v1/items/{number}/pages/{leaf}/tiles": Act.ITEM_REPLAY,
+    "POST /api/v1/items/{number}/pages/{leaf}/tiles": Act.ITEM_REPLAY,
+    "GET /api/v1/items/{number}/pages/{leaf}/tiles/{level}/{x}_{y}": Act.ITEM_REPLAY,
     "POST /api/v1/cases": Act.CASE_WRITE,
     "GET /api/v1/cases": Act.CASE_READ,
     "GET /api/v1/cases/{case_id}": Act.CASE_READ,
@@ -101,7 +110,9 @@ UNGUARDED = {"/api/openapi.json", "/static"}
 """The description of the interface and the pages' own assets: the same for everybody."""
 
 CHANGING = [
-    line for line, act in ROUTES.items() if line.split(" ")[0] in {"POST", "PUT", "DELETE", "PATCH"} and not allowed(Nobody(), act)
+    line
+    for line, act in ROUTES.items()
+    if line.split(" ")[0] in {"POST", "PUT", "DELETE", "PATCH"} and not allowed(Nobody(), act)
 ]
 UPLOAD = "0" * 32
 NUMBER = "131102-LX-2026-00000001"
@@ -157,6 +168,10 @@ def ask(app, line: str, headers: dict[str, str]) -> httpx.Response:
     for name, value in {
         "number": NUMBER,
         "recipe": "poster",
+        "leaf": "1",
+        "level": "0",
+        "x": "0",
+        "y": "0",
         "upload_id": UPLOAD,
         "case_id": "1",
         "job_id": "1",

@@ -61,6 +61,9 @@ _CONTAINERS = {
     "tiff": "TIFF",
     "webp": "WebP",
     "gif": "GIF",
+    "heif": "HEIF",
+    "office": "Office Open XML",
+    "ole": "OLE",
 }
 
 
@@ -95,6 +98,8 @@ def _technical(item: ItemView, say: words.Say) -> Iterator[tuple[str, str]]:
         yield say(N_("Pixels")), f"{photo['width']}×{photo['height']}"
     if photo.get("camera"):
         yield say(N_("Camera")), str(photo["camera"])
+    if paper.get("title"):
+        yield say(N_("Title")), str(paper["title"])
     if paper.get("pages"):
         yield say(N_("Number of pages")), str(paper["pages"])
     container = _CONTAINERS.get(item.container)
@@ -185,7 +190,7 @@ def events(seen: Sequence[EventView], say: words.Say) -> list[Event]:
     """Return custody events as lines in the order given; renditions made in one go (the pages of a document) are one line."""
     lines: list[Event] = []
     for _key, run in groupby(
-        seen, key=lambda one: (one.kind.value, one.actor, one.at) if one.kind.value == "derivation" else one.seq
+        seen, key=lambda one: (one.kind.value, one.actor, _made_with(one)) if one.kind.value == "derivation" else one.seq
     ):
         members = list(run)
         line = event(members[0], say)
@@ -200,11 +205,18 @@ def events(seen: Sequence[EventView], say: words.Say) -> list[Event]:
 _NAMED = 4
 
 
+def _made_with(seen: EventView) -> object:
+    """What tells one go from the next: the time, but a document's pages, which come in batches, are one go."""
+    return "pages" if str(seen.facts["recipe"]).startswith(("page-", "thumb-")) else seen.at
+
+
 def recipe(name: str, say: words.Say) -> str:
     """Return a recipe in words; pages are named by their number."""
     stem, _, number = name.partition("-")
     if stem in ("page", "thumb") and number.isdecimal():
         return say(N_("page %(number)d")) % {"number": int(number)}
+    if stem == "tiles" and number.isdecimal():
+        return say(N_("page %(number)d at full resolution")) % {"number": int(number)}
     return say(words.RECIPE[name]) if name in words.RECIPE else name
 
 

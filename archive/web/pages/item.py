@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from archive.actions import case, custody, document, jobs, rendition
 from archive.actions import item as items
+from archive.actions import page as pages
 from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import Stage
 from archive.core.errors import AlreadyBound, Malformed, NotFound, Refusal
@@ -133,9 +134,8 @@ def _shown(session: Session, item: items.ItemView, request: Request, say: Say) -
     work = jobs.of_item(session, item.id, item.sha256.hex)
     working = any(job.state in ("waiting", "running") for job in work)
     made = rendition.of(session, item.sha256)
-    shown = replay(item, made, working=working, zone=resources_of(request).settings.zone, say=say)
-    listed = documents.sheets(session, item)
-    return (documents.viewed(shown, listed, say=say) if listed else shown), work
+    zone = resources_of(request).settings.zone
+    return replay(item, made, has_pages=pages.any_of(session, item), working=working, zone=zone, say=say), work
 
 
 def _work(item: items.ItemView, shown: Replay, work: Sequence[jobs.JobView]) -> dict[str, Any]:
@@ -177,7 +177,8 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             at=None,
             oob=False,
             **_work(item, shown, work),
-            sheets=documents.sheets(session, item),
+            sheets=(listed := documents.sheets(session, item)),
+            drawing=documents.at_work(session, listed),
             place=document.place_of(session, item.id),
             findings=[facts.finding(one, say) for one in item.findings],
             technical=facts.technical(item, say),

@@ -56,6 +56,7 @@ def environment(language: str, zone: ZoneInfo) -> Environment:
         "RECIPE",
         "EVENT",
         "STARTED_FROM",
+        "NO_PREVIEW",
     ):
         made.globals[name] = getattr(words, name)
     made.globals.update(

@@ -6,7 +6,6 @@ the rendition that was made to play comes first and the original after it, for t
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,15 +18,13 @@ if TYPE_CHECKING:
 
     from archive.actions.item import ItemView
 
-_PAGE = re.compile(r"page-(\d+)")
-
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a page shows: `sources` for a player, or `pages` for the viewer, or neither and `reason` says why."""
+    """What a page shows: `sources` for a player, or `pages`, where the viewer finds them, or neither and `reason` says why."""
 
     sources: Sequence[Mapping[str, str]]
-    pages: Sequence[Mapping[str, Any]]
+    pages: str | None
     data: Mapping[str, str]
     poster: str | None
     playable: bool
@@ -37,15 +34,18 @@ class Replay:
     @property
     def form(self) -> str:
         """A short text that changes when the page should be drawn anew."""
-        return f"pages{len(self.pages)}" if self.pages else ("player" if self.playable else "none")
+        return "pages" if self.pages else ("player" if self.playable else "none")
 
 
-def replay(item: ItemView, renditions: Iterable[RenditionView], *, working: bool, zone: str, say: words.Say) -> Replay:
+def replay(
+    item: ItemView, renditions: Iterable[RenditionView], *, has_pages: bool = False, working: bool, zone: str, say: words.Say
+) -> Replay:
     """Return what can be shown of an item.
 
     Args:
         item: the item.
         renditions: what was made of it.
+        has_pages: whether it has pages, drawn or to be drawn.
         working: whether jobs for it wait or run, so that what is not there may still come.
         zone: the agency's, for the wall clock beside the picture.
         say: gives a sentence in the reader's language.
@@ -54,7 +54,7 @@ def replay(item: ItemView, renditions: Iterable[RenditionView], *, working: bool
     plan = item.technical.get("plan") or {}
     action = plan.get("action")
     base = f"/api/v1/items/{quote(item.number, safe='')}"
-    pages = _pages(made, base)
+    pages = f"{base}/pages" if has_pages else None
     sources = _sources(made, base, action, say) if item.kind.value in ("recording", "audio") else []
     moving = action in ("direct", *PLAYABLE)
     return Replay(
@@ -63,7 +63,7 @@ def replay(item: ItemView, renditions: Iterable[RenditionView], *, working: bool
         data=_data(item, made, base, zone),
         poster=f"{base}/renditions/poster" if "poster" in made else None,
         playable=not pages and moving and (bool(sources) or working),
-        waiting=working and (item.condition == "unchecked" or (not pages and bool(plan.get("works")))),
+        waiting=working and item.condition == "unchecked",
         reason=_reason(item, plan, working=working, say=say),
     )
 
@@ -75,21 +75,6 @@ def _sources(made: Mapping[str, RenditionView], base: str, action: str | None, s
         return [original, *copies]
     # While the copy is being made there is nothing to offer: an original that does not play would only be seen to fail.
     return [*copies, original] if copies else []
-
-
-def _pages(made: Mapping[str, RenditionView], base: str) -> list[dict[str, Any]]:
-    if "view" in made:
-        thumb = "thumb" if "thumb" in made else "view"
-        return [{"number": 1, "url": f"{base}/renditions/view", "thumb": f"{base}/renditions/{thumb}"}]
-    numbers = sorted(match[1] for recipe in made if (match := _PAGE.fullmatch(recipe)))
-    return [
-        {
-            "number": int(number),
-            "url": f"{base}/renditions/page-{number}",
-            "thumb": f"{base}/renditions/{'thumb' if f'thumb-{number}' in made else 'page'}-{number}",
-        }
-        for number in numbers
-    ]
 
 
 def _data(item: ItemView, made: Mapping[str, RenditionView], base: str, zone: str) -> dict[str, str]:
@@ -124,6 +109,8 @@ def _reason(item: ItemView, plan: Mapping[str, Any], *, working: bool, say: word
         return say(words.NOT_EXAMINED if working else words.NOT_MADE)
     if item.condition == "damaged":
         return say(words.DAMAGED)
+    if item.container in words.NO_PREVIEW:
+        return say(words.NO_PREVIEW[item.container])
     if item.condition == "unrecognised":
         return say(words.PLAN["encrypted"] if plan.get("reason") == "encrypted" else words.UNRECOGNISED)
     if plan.get("action") in PLAYABLE or plan.get("works"):

@@ -1,9 +1,10 @@
 import "@tabler/core/dist/css/tabler.min.css";
 import "./app.css";
 import "./player.css";
+import "./scan.css";
 import "./timeline.css";
 import "htmx.org";
 import "./page";
-import "./pages";
 import "./player";
+import "./scan";
 import "./timeline";
