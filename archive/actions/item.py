@@ -130,6 +130,7 @@ class ItemView:
     verified_at: Instant | None
     checked_at: Instant | None
     verdict: str | None
+    sm3: str | None
     condition: str
     findings: Sequence[Mapping[str, Any]]
     technical: Mapping[str, Any]
@@ -191,6 +192,7 @@ def find(session: Session, number: str) -> ItemView:
         verified_at=_maybe(item.verified_at),
         checked_at=_maybe(stored.checked_at),
         verdict=stored.verdict,
+        sm3=stored.sm3,
         condition=item.condition,
         findings=item.findings,
         technical=item.technical,

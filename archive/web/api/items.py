@@ -227,6 +227,7 @@ def _item(found: item.ItemView, copies: list[rendition.RenditionView]) -> dict[s
         "container": found.container,
         "size": found.size,
         "sha256": found.sha256.hex,
+        "sm3": found.sm3,
         "same_bytes_as": found.same_bytes_as,
         "source": {"kind": found.source, "name": found.source_name},
         "recorder": found.recorder,

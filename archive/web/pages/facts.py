@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from archive.web.pages import shapes, words
+from archive.web.pages import releases, shapes, words
 from archive.web.pages.words import N_
 
 if TYPE_CHECKING:
@@ -181,6 +181,8 @@ def event(seen: EventView, say: words.Say) -> Event:
         said = say(N_("Rendition made: %(recipe)s")) % {"recipe": recipe(str(facts["recipe"]), say)}
     elif seen.kind.value in ("viewing", "dissemination"):
         said = f"{said} · {say(words.LOOK.get(str(facts.get('what')), words.EVENT['viewing']))}"
+    elif seen.kind.value in releases.KINDS:
+        said = releases.said(seen.kind.value, facts, say)
     elif seen.kind.value in ("binding", "unbinding"):
         said = f"{said} {facts.get('case', '')} · {say(words.STAGE[str(facts['stage'])])}"
     return Event(seen.at, said, actor(seen.actor, say), seen.hash)
