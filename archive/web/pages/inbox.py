@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from archive.actions import document, upload
 from archive.actions import item as items
-from archive.actions import upload
 from archive.core.access import Act, Caller
 from archive.core.digest import Digest
 from archive.core.errors import NotFound
@@ -55,6 +55,8 @@ def inbox(request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_LIS
             seen=seen,
             query=ask.query,
             uploads=_arriving(resources, upload.receiving(session)),
+            papers=document.waiting(session),
+            sender=False,
         )
 
 
@@ -63,7 +65,8 @@ def uploads(request: Request, caller: Annotated[Caller, Depends(allow(Act.UPLOAD
     """Return the part of the inbox that shows what arrives, for it to stay current."""
     resources = resources_of(request)
     with resources.reading() as session:
-        return page(request, caller, "uploads.html", uploads=_arriving(resources, upload.receiving(session)))
+        arriving = _arriving(resources, upload.receiving(session))
+        return page(request, caller, "uploads.html", uploads=arriving, papers=document.waiting(session), sender=False)
 
 
 def _state(rows: items.Page) -> str:

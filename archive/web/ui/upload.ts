@@ -55,6 +55,7 @@ class Uploading extends HTMLElement implements Acts {
       }
       for (const sent of this.papers.values()) sent.state = told.items[sent.number ?? ""]?.state ?? sent.state;
       for (const [id, paper] of Object.entries(told.papers)) this.heard(id, new Set(paper.arrived), paper.number ?? undefined);
+      this.touch();
     }).run();
     this.wire();
     void this.unfinished.look();
