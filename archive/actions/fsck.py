@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from archive.actions import custody, document
+from archive.core import manifest as manifests
 from archive.core import paper
 from archive.core.custody import EventKind, flaws
 from archive.core.digest import Digest, original_key
@@ -23,7 +24,9 @@ from archive.records.custody import CustodyEvent
 from archive.records.items import Item, Rendition, Serial, StoredObject
 from archive.records.jobs import Job
 from archive.records.papers import Paper
+from archive.records.releases import Release
 from archive.records.uploads import Quarantined, Upload
+from archive.sm3 import Sm3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def check(session: Session, store: ObjectStore, *, deep: bool, now: Instant, pro
     yield from _objects(session, store, deep=deep, progress=progress)
     yield from _renditions(session, store, deep=deep, progress=progress)
     yield from _items(session)
+    yield from _signed_sm3(session)
+    yield from _releases(session)
     yield from _uploads(session, store)
     yield from _papers(session, store)
     yield from _serials(session)
@@ -57,7 +62,7 @@ def _objects(session: Session, store: ObjectStore, *, deep: bool, progress: Prog
     total = session.scalar(select(func.count()).select_from(StoredObject)) or 0
     for done, row in enumerate(session.scalars(select(StoredObject).execution_options(yield_per=500)), 1):
         digest = Digest(row.sha256)
-        yield from _bytes(store, original_key(digest), digest, row.size, deep=deep)
+        yield from _bytes(store, original_key(digest), digest, row.size, deep=deep, sm3=row.sm3)
         progress("originals", done, total)
 
 
@@ -68,17 +73,21 @@ def _renditions(session: Session, store: ObjectStore, *, deep: bool, progress: P
         progress("renditions", done, total)
 
 
-def _bytes(store: ObjectStore, key: str, digest: Digest, size: int, *, deep: bool) -> Iterator[Finding]:
+def _bytes(store: ObjectStore, key: str, digest: Digest, size: int, *, deep: bool, sm3: str | None = None) -> Iterator[Finding]:
     try:
         actual = store.size(key)
         if actual != size:
             yield Finding("size_differs", key, f"{size} bytes recorded, {actual} stored")
         elif deep:
-            whole = hashlib.sha256()
+            whole, beside = hashlib.sha256(), None if sm3 is None else Sm3()
             for piece in store.reread(key):
                 whole.update(piece)
+                if beside is not None:
+                    beside.update(piece)
             if whole.hexdigest() != digest.hex:
                 yield Finding("bytes_altered", key, f"{digest.hex} recorded, {whole.hexdigest()} read")
+            elif beside is not None and (found := beside.hexdigest()) != sm3:
+                yield Finding("sm3_differs", key, f"SM3 {sm3} recorded, {found} read")
     except ObjectMissing:
         yield Finding("bytes_missing", key, "recorded, not stored")
     except Unavailable as why:
@@ -112,6 +121,35 @@ def _items(session: Session) -> Iterator[Finding]:
         for kind in ("examine", "read_back"):
             if (item.id, kind) not in promised:
                 yield Finding("job_missing", item.number, f"{kind} was never promised")
+
+
+def _signed_sm3(session: Session) -> Iterator[Finding]:
+    """An item whose station signed an SM3 is verified only if the read-back reckoned that very one."""
+    rows = select(Item.number, Item.manifest, StoredObject.sm3).join(StoredObject, StoredObject.sha256 == Item.sha256)
+    rows = rows.where(Item.verified_at.is_not(None), Item.manifest.is_not(None))
+    for number, manifest, sm3 in session.execute(rows.execution_options(yield_per=500)):
+        signed = None if manifest is None else manifests.decode(manifest).sm3
+        if signed is not None and signed != sm3:
+            yield Finding("sm3_differs", number, f"SM3 {signed} signed, {sm3 or 'none'} recorded of its bytes")
+
+
+def _releases(session: Session) -> Iterator[Finding]:
+    """What was removed from a carrier is on record as often as it happened, and of verified items only."""
+    events = (
+        select(CustodyEvent.item_id, func.count())
+        .where(CustodyEvent.kind == EventKind.RELEASED.value, CustodyEvent.item_id.is_not(None))
+        .group_by(CustodyEvent.item_id)
+    )
+    told: dict[int, int] = {item_id: count for item_id, count in session.execute(events) if item_id is not None}
+    rows = select(Release.item_id, func.count()).where(Release.state == "done").group_by(Release.item_id)
+    done: dict[int, int] = dict(session.execute(rows).all())
+    for item_id in sorted({*told, *done}):
+        item = session.get(Item, item_id)
+        number, seen, expected = f"item {item_id}" if item is None else item.number, told.get(item_id, 0), done.get(item_id, 0)
+        if seen != expected:
+            yield Finding("release_events", number, f"{seen} custody events of release, {expected} expected")
+        if item is None or item.verified_at is None:
+            yield Finding("released_unverified", number, "removed from its carrier, but never verified")
 
 
 def _uploads(session: Session, store: ObjectStore) -> Iterator[Finding]:

@@ -125,6 +125,19 @@ def test_a_custody_event_that_was_tampered_with_is_found(shop, statement):
     assert "custody_chain" in flaws(shop)
 
 
+def test_an_sm3_that_is_not_that_of_the_bytes_is_found_by_reading(shop):
+    run(shop, f"UPDATE objects SET sm3 = '{'a' * 64}'")
+    assert flaws(shop, deep=False) == set()
+    assert flaws(shop) == {"sm3_differs"}
+
+
+def test_a_release_without_its_event_and_one_of_bytes_never_verified_are_found(shop):
+    run(shop, f"INSERT INTO releases (item_id, file, station_id, state, asked_at) VALUES (1, '{'a' * 64}', 1, 'done', 1)")
+    assert flaws(shop, deep=False) == {"release_events"}
+    run(shop, "UPDATE items SET verified_at = NULL WHERE id = 1")
+    assert flaws(shop, deep=False) == {"release_events", "released_unverified"}
+
+
 def test_an_item_without_its_ingestion_event_is_found(shop):
     run(shop, *UNGUARD, "UPDATE custody_events SET item_id = NULL WHERE kind = 'ingestion' AND item_id = 1")
     assert flaws(shop) == {"ingestion_events"}
