@@ -17,8 +17,10 @@ from archive.adapters.documents import Document
 from archive.adapters.rendering import versions
 from archive.core.errors import RenditionRejected
 from archive.core.instant import SECOND, Instant
+from archive.core.jobs import KINDS
 from archive.failpoints import failpoint
 from workers.bench import Bench, Made, opened, publish
+from workers.runner import HandBack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +35,8 @@ VERSION = 1
 BATCH = 16
 """Pages published at once: a transaction and its custody events every second or two, and no more than that to draw again."""
 BATCH_LASTS = 1 * SECOND
+SOMEBODY_WAITS = KINDS["tiles"].priority
+"""Jobs of this priority go before the rest of a long document: it is handed back, and goes on where it was."""
 
 
 def first_page(bench: Bench) -> tuple[Document, list[Made]]:
@@ -51,6 +55,7 @@ def pages(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     Raises:
         ToolFailed: the renderer itself failed.
         LeaseLost: the job was given to another worker; what was published before that stays.
+        HandBack: the worker is stopping, or somebody waits for another page at full resolution; the rest is done later.
     """
     with opened(resources, job, report) as bench:
         facts = _facts(resources, bench)
@@ -180,7 +185,10 @@ class _Batch:
                 now = resources.now()
                 jobs.keep(session, self._job, permille=permille, note="pages", now=now)
                 publish(session, self._bench.original, made, now=now)
+                yields = jobs.waits(session, lane=self._job.lane, above=SOMEBODY_WAITS - 1, now=now)
             failpoint("pages.batch")
+            if yields and self._done < self._total:
+                raise HandBack
         self._stored_at = resources.now()
         self._report(permille, "pages")
 

@@ -232,6 +232,12 @@ def next_due(session: Session, *, lane: str) -> Instant | None:
     return None if found is None else Instant(found)
 
 
+def waits(session: Session, *, lane: str, above: int, now: Instant) -> bool:
+    """Say whether a job of a higher priority than `above` is due in the lane: a long job that keeps what it made lets it go first."""
+    due = (Job.lane == lane, Job.state == "waiting", Job.run_after <= now, Job.priority > above)
+    return session.scalar(select(Job.id).where(*due).limit(1)) is not None
+
+
 def _mine(session: Session, job: ClaimedJob, **values: object) -> None:
     result = session.execute(
         update(Job)

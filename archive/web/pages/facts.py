@@ -69,10 +69,15 @@ _CONTAINERS = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What examination found, as a sentence; `words` are the tool's own, where it said any."""
+    """What examination found, as a sentence, and what can be done about it; `words` are the tool's own, where it said any.
+
+    `remark` is that it is worth knowing and no damage.
+    """
 
     sentence: str
     words: str | None
+    advice: str | None = None
+    remark: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +166,21 @@ def clock(item: ItemView, say: words.Say) -> str:
 
 def finding(found: Mapping[str, Any], say: words.Say) -> Finding:
     """Return a finding as a sentence; a code without words of its own says that something was found, and its code."""
-    facts = {key: shapes.grouped(value) if isinstance(value, int) else value for key, value in found["facts"].items()}
+    facts = {key: _said(key, value) for key, value in found["facts"].items()}
     code, tail = str(found["code"]), str(facts.get("words") or "") or None
     text = words.FINDING.get(code)
     if text is None:
         return Finding(say(words.FINDING_OTHER) % {"code": code}, tail)
-    return Finding(say(text) % facts, None if "%(words)s" in text else tail)
+    advice = words.ADVICE.get(code)
+    own = None if "%(words)s" in text else tail
+    return Finding(say(text) % facts, own, None if advice is None else say(advice), code in words.REMARKS)
+
+
+def _said(name: str, value: object) -> object:
+    """A fact of a finding as people read it: microseconds as a length, other numbers in groups."""
+    if not isinstance(value, int):
+        return value
+    return shapes.duration(value) if name.endswith("_us") else shapes.grouped(value)
 
 
 def event(seen: EventView, say: words.Say) -> Event:
@@ -197,9 +211,12 @@ def events(seen: Sequence[EventView], say: words.Say) -> list[Event]:
         members = list(run)
         line = event(members[0], say)
         if len(members) > 1:
-            names = say(N_(", ")).join(recipe(str(one.facts["recipe"]), say) for one in members[:_NAMED])
+            said = list(
+                dict.fromkeys(recipe(str(one.facts["recipe"]), say) for one in members)
+            )  # a page and its thumbnail are one
+            names = say(N_(", ")).join(said[:_NAMED])
             line = replace(line, said=say(N_("%(count)d renditions made: %(names)s")) % {"count": len(members), "names": names})
-            line = replace(line, said=f"{line.said}…") if len(members) > _NAMED else line
+            line = replace(line, said=f"{line.said}…") if len(said) > _NAMED else line
         lines.append(line)
     return lines
 
