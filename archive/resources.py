@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from archive.adapters.spool import Spool
 from archive.core.instant import Instant
 from archive.ports import ObjectStore
 from archive.records.migrations import upgrade
-from archive.records.session import open_sqlite, reading, writing
+from archive.records.session import Result, Turns, open_sqlite, reading
 from archive.settings import BadSettings, Settings
 
 
@@ -31,6 +31,7 @@ class Resources:
 
     settings: Settings
     engine: Engine
+    turns: Turns
     store: ObjectStore
     spool: Spool
     signer: Signer
@@ -40,10 +41,27 @@ class Resources:
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Give a session in a writing transaction; it commits when the block ends, and only then is the worker's bell rung."""
-        with writing(self.engine) as session:
+        with self.turns.alone() as session:
             yield session
         if session.info.get(RING):
             self.bell.ring()
+
+    def together(self, run: Callable[[Session], Result]) -> Result:
+        """Do this in a writing transaction that others may share, and return its result when that is committed and the bell rung.
+
+        For what is short and often done at once by many; what it raises undoes it alone.
+        """
+        rings: list[bool] = []
+
+        def noted(session: Session) -> Result:
+            result = run(session)
+            rings.append(bool(session.info.get(RING)))
+            return result
+
+        result = self.turns.together(noted)
+        if any(rings):
+            self.bell.ring()
+        return result
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -108,6 +126,7 @@ def opened(settings: Settings, *, new: bool = True) -> Iterator[Resources]:
     resources = Resources(
         settings=settings,
         engine=engine,
+        turns=Turns(engine),
         store=LocalStore(data / "store"),
         spool=Spool(data / "spool", floor=settings.free_space_floor),
         signer=open_signer(data / "keys", name=settings.signer_name),

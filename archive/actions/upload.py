@@ -115,18 +115,14 @@ def create(
     return opened(session, made, now=now, expires_at=expires_at)
 
 
-def examine(
-    session: Session, *, caller: Caller, length: int, metadata: Mapping[str, bytes], verify: Verify, now: Instant
-) -> Digest | str | None:
-    """Return what an upload would be opened with, writing nothing: the digest declared for it, if any, or the upload that is there already.
+def add(session: Session, drafted_before: Upload, *, now: Instant, expires_at: Instant) -> str:
+    """Write an upload that was drafted in another transaction, unless the same manifest has come meanwhile; return which one it is.
 
     Raises:
-        As `create` does, but for PageTaken.
+        As `opened` does.
     """
-    made = drafted(session, "", caller=caller, length=length, metadata=metadata, verify=verify, now=now, concat=None)
-    if isinstance(made, str):
-        return made
-    return None if made.declared_sha256 is None else Digest(made.declared_sha256)
+    known = _by_manifest(session, drafted_before, now=now)
+    return opened(session, drafted_before, now=now, expires_at=expires_at) if known is None else known
 
 
 def find(session: Session, upload_id: str) -> UploadView:
@@ -295,15 +291,9 @@ def drafted(
         signed, encoded, signature = _signed_manifest(metadata, caller=caller, verify=verify)
         if signed.size != (signed.size if length is None else length) or (declared is not None and declared != signed.sha256):
             raise ManifestWrong(reason="describes_another_upload", station=caller.name)
-        known = session.scalar(
-            select(Upload.id)
-            .where(Upload.signature == signature, Upload.manifest == encoded, Upload.station_id == caller.id)
-            .where(or_(Upload.state == "stored", and_(Upload.state == "receiving", Upload.expires_at > now)))
-            .limit(1)
-        )
-        if known is not None:
-            return known
         row.manifest, row.signature, row.length = encoded, signature, signed.size
+        if (known := _by_manifest(session, row, now=now)) is not None:
+            return known
         row.name, declared, row.intent = signed.name, signed.sha256, intent.of_manifest(signed)
     else:
         row.intent = intent.of_person(session, metadata)
@@ -322,6 +312,18 @@ def opened(session: Session, row: Upload, *, now: Instant, expires_at: Instant) 
     session.add(row)
     session.flush()
     return row.id
+
+
+def _by_manifest(session: Session, row: Upload, *, now: Instant) -> str | None:
+    """Return the upload that a station opened by the same signed manifest, if it did and it stands."""
+    if row.signature is None:
+        return None
+    return session.scalar(
+        select(Upload.id)
+        .where(Upload.signature == row.signature, Upload.manifest == row.manifest, Upload.station_id == row.station_id)
+        .where(or_(Upload.state == "stored", and_(Upload.state == "receiving", Upload.expires_at > now)))
+        .limit(1)
+    )
 
 
 def _receiving(session: Session, upload_id: str) -> Upload:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -19,6 +20,7 @@ from typing import Final, NoReturn
 SYNC_FAILED: Final = 74
 """Exit status after a failed sync (EX_IOERR of sysexits.h)."""
 
+_MOST_KNOWN: Final = 10_000  # a few megabytes; forgetting costs a sync and nothing else
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -60,19 +62,32 @@ def sync_path(path: Path) -> None:
         os.close(fd)
 
 
-def make_directories(root: Path, directory: Path) -> None:
+def make_directories(root: Path, directory: Path, *, known: MutableMapping[Path, int] | None = None) -> None:
     """Make `directory` under `root`, and the names of all directories between them durable.
 
     A directory that is already there is synced too: whoever made it may have died before doing so.
+
+    Args:
+        root: Where durable names begin.
+        directory: What is to be made.
+        known: Directories whose names this process has made durable, by inode; they are not synced again, and more are added.
 
     Raises:
         OSError: One of them cannot be made.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    step = directory
+    step, synced = directory, {}
     while step != root:
+        inode = step.stat().st_ino
+        if known is not None and known.get(step) == inode:
+            break  # and so are the names above it
+        sync_path(step.parent)
+        synced[step] = inode
         step = step.parent
-        sync_path(step)
+    if known is not None:
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+        known.update(synced)
 
 
 def die(error: OSError) -> NoReturn:

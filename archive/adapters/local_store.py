@@ -47,6 +47,7 @@ class LocalStore:
         """Open the store, making its directory if need be, and remove what writers left that died half-way."""
         self._root = root
         self._temp = root / ".temp"
+        self._durable: dict[Path, int] = {}
         with _as_faults(""):
             self._temp.mkdir(parents=True, exist_ok=True)
             sync_path(root.parent)
@@ -58,7 +59,7 @@ class LocalStore:
         target = self._path(key)
         with _as_faults(key, missing=Unavailable):
             failpoint("put.began")
-            make_directories(self._root, target.parent)
+            make_directories(self._root, target.parent, known=self._durable)
             failpoint("put.directories")
             if not target.exists() and self._place(source, target, digest):
                 failpoint("put.linked")

@@ -2,19 +2,26 @@
 
 SQLite runs with WAL, synchronous=FULL (NORMAL loses committed rows at a power cut), foreign keys on and a busy timeout; a writing
 transaction begins IMMEDIATE, so that it never fails half-way for want of the write lock.
+
+Threads of one process take turns at writing (`Turns`) before they ask for that lock: SQLite lets whoever does not get it sleep and look
+again, longer each time, and with a handful of threads one of them sleeps for seconds while the lock is free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
 BUSY_MS = 30_000
+
+Result = TypeVar("Result")
 
 
 def open_sqlite(path: Path) -> Engine:
@@ -53,3 +60,77 @@ def reading(engine: Engine) -> Iterator[Session]:
     """Give a session that sees one moment of the database and never writes."""
     with engine.connect() as connection, Session(connection, expire_on_commit=False) as session:
         yield session
+
+
+@dataclass(slots=True)
+class _Work:
+    """What somebody wants written, and what became of it."""
+
+    run: Callable[[Session], Any]
+    done: bool = False
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Turns:
+    """Writing transactions of one process, one at a time; short ones that wait at the same moment are committed together.
+
+    A commit is a sync of the disk, whatever is in it. So whoever's turn comes does the work of all who wait, each under a savepoint of its
+    own, and commits once; nobody goes on before that. What one of them refuses undoes its own work only.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = threading.Lock()
+        self._guard = threading.Lock()
+        self._waiting: list[_Work] = []
+
+    @contextmanager
+    def alone(self) -> Iterator[Session]:
+        """Give a session in a writing transaction of its own, as `writing` does."""
+        with self._turn, writing(self._engine) as session:
+            yield session
+
+    def together(self, run: Callable[[Session], Result]) -> Result:
+        """Do this in a writing transaction, with whatever else waits, and return what it returned once that is committed.
+
+        Raises:
+            What `run` raises, having undone it; what the commit raises, having undone all.
+        """
+        mine = _Work(run)
+        with self._guard:
+            self._waiting.append(mine)
+        with self._turn:
+            if not mine.done:
+                self._do_all()
+        if mine.error is not None:
+            raise mine.error
+        return cast("Result", mine.result)
+
+    def _do_all(self) -> None:
+        with self._guard:
+            batch, self._waiting = self._waiting, []
+        try:
+            with self._engine.connect() as raw:
+                connection = raw.execution_options(writing=True)
+                with connection.begin():
+                    for work in batch:
+                        self._do(connection, work)
+        except BaseException as error:
+            for work in batch:
+                work.error = work.error or error
+            raise
+        finally:
+            for work in batch:
+                work.done = True
+
+    def _do(self, connection: Connection, work: _Work) -> None:
+        try:
+            with (
+                connection.begin_nested(),
+                Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
+            ):
+                work.result = work.run(session)
+                session.flush()
+        except Exception as error:  # noqa: BLE001 - raised where it belongs, in the thread that asked
+            work.error = error

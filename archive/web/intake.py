@@ -14,6 +14,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from archive.actions import accession, concatenation, upload
 from archive.actions.accession import Accepted
 from archive.actions.upload import UploadView
@@ -116,7 +118,8 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
     failpoint("accession.before_put")
     put = resources.store.put(original_key(digest), path, digest)
     failpoint("accession.after_put")
-    with resources.transaction() as session:
+
+    def accept(session: Session) -> None:
         accession.accept(
             session,
             upload_id=view.id,
@@ -129,6 +132,8 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
             now=now,
         )
         failpoint("accession.before_commit")
+
+    resources.together(accept)
     failpoint("accession.committed")
 
 

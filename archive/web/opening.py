@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from archive.actions import accession, concatenation, upload
 from archive.actions.accession import Accepted
 from archive.actions.upload import UploadView
@@ -81,43 +83,35 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
     Raises:
         As `create` and `archive.web.intake.finish` do.
     """
-    assert opening.asked.length is not None
     with resources.reading() as session:
-        found = upload.examine(
+        found = upload.drafted(
             session,
+            opening.id,
             caller=opening.caller,
             length=opening.asked.length,
             metadata=opening.metadata,
             verify=signing.verify,
             now=opening.now,
+            concat=None,
         )
     if isinstance(found, str):
         return None
     with resources.spool.laid_down(opening.id, buffers) as (path, digest):
-        if found is not None and found != digest:
+        if found.declared_sha256 not in {None, digest.hex}:
             return None
         failpoint("small.laid_down")
-        sniffed = intake.sniffed(path, opening.asked.length)
+        sniffed = intake.sniffed(path, path.stat().st_size)
         put = resources.store.put(original_key(digest), path, digest)
         failpoint("small.put")
-        with resources.transaction() as session:
-            made = upload.create(
-                session,
-                upload_id=opening.id,
-                caller=opening.caller,
-                length=opening.asked.length,
-                metadata=opening.metadata,
-                verify=signing.verify,
-                now=opening.now,
-                expires_at=expiry(resources, opening.now),
-            )
-            if made != opening.id:
+
+        def accept(session: Session) -> Accepted | None:
+            if upload.add(session, found, now=opening.now, expires_at=expiry(resources, opening.now)) != opening.id:
                 return None  # the same manifest came twice at once
             accepted = accession.accept(
                 session,
                 upload_id=opening.id,
                 digest=digest,
-                size=opening.asked.length,
+                size=path.stat().st_size,
                 put=put,
                 sniffed=sniffed,
                 agency=resources.settings.agency,
@@ -125,6 +119,9 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
                 now=opening.now,
             )
             failpoint("small.before_commit")
+            return accepted
+
+        accepted = resources.together(accept)
         failpoint("small.committed")
     return accepted
 
