@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from archive.core import capture_time, filenames
 from archive.core.digest import Digest
 from archive.core.errors import SourceChanged
+from archive.sm3 import Sm3
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -109,15 +110,15 @@ def hash_file(source: Source, *, position: Position, sm3: bool = False) -> Hashe
         SourceChanged: it changed before, while or after it was read.
         OSError: it cannot be read.
     """
-    sha256 = hashlib.sha256()
-    hashers = [sha256, hashlib.new("sm3")] if sm3 else [sha256]
+    sha256, beside = hashlib.sha256(), Sm3() if sm3 else None
     buffer = memoryview(bytearray(min(CHUNK, source.size + 1)))
     with opened(source) as descriptor:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         total = 0
         while got := os.readv(descriptor, [buffer]):
-            for each in hashers:
-                each.update(buffer[:got])
+            sha256.update(buffer[:got])
+            if beside is not None:
+                beside.update(buffer[:got])
             total += got
             position(min(total, source.size))
             if total > source.size:
@@ -125,7 +126,7 @@ def hash_file(source: Source, *, position: Position, sm3: bool = False) -> Hashe
         require_unchanged(source, descriptor)
         if total != source.size:
             raise SourceChanged(path=source.shown)
-    return Hashed(Digest(sha256.hexdigest()), hashers[1].hexdigest() if sm3 else None)
+    return Hashed(Digest(sha256.hexdigest()), None if beside is None else beside.hexdigest())
 
 
 def head(source: Source, size: int) -> bytes:
