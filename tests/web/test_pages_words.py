@@ -19,6 +19,7 @@ from archive.core.custody import EventKind
 from archive.core.jobs import KINDS
 from archive.web.pages import words
 from archive.web.pages.language import LANGUAGES, catalogue
+from workers import damage
 
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "archive" / "web"
@@ -126,7 +127,10 @@ def test_every_finding_and_every_failure_of_a_job_has_words() -> None:
     )
     found = set(re.findall(r'"code": "(\w+)"', sources)) | set(re.findall(r'flaw="(\w+)"', sources))
     found |= set(re.findall(r'flaw="\w+" if \w+ else "(\w+)"', sources))
+    found |= set(re.findall(r'\bcode="(\w+)"', sources))
     assert found - {"missing"} == set(words.FINDING)
+    assert set(words.ADVICE) | words.REMARKS <= set(words.FINDING)
+    assert words.REMARKS == damage.REMARKS
     faults = {each.code for each in _subclasses(errors.Fault) if hasattr(each, "code")}
     assert faults - {"lease_lost"} <= set(words.JOB_ERROR)
 

@@ -20,7 +20,7 @@ from archive.core.instant import SECOND
 from archive.web.api.items import look
 from archive.web.errors import STATUS
 from archive.web.identity import allow, resources_of
-from archive.web.pages import documents, facts, runs
+from archive.web.pages import damage, documents, facts, runs
 from archive.web.pages.cases import bind_refused, paper_time, stages
 from archive.web.pages.errors import told
 from archive.web.pages.language import catalogue, chosen
@@ -62,10 +62,11 @@ def panel(
     say = catalogue(chosen(request)).gettext
     with resources.reading() as session:
         item = items.find(session, number)
-        shown, _work_of_it = _shown(session, item, request, say)
+        shown, work = _shown(session, item, request, say)
+        wrong = _damage(session, item, work, say)
         run = runs.shown(session, number, join_gap_seconds=resources.settings.join_gap_seconds, say=say)
     look(resources, item, caller, "page")
-    return page(request, caller, "panel.html", item=item, replay=shown, run=run, at=at)
+    return page(request, caller, "panel.html", item=item, replay=shown, run=run, at=at, **wrong)
 
 
 @router.get("/items/{number}/progress")
@@ -75,7 +76,8 @@ def progress(number: str, request: Request, caller: Reader, shown: Annotated[str
     say = catalogue(chosen(request)).gettext
     with resources.reading() as session:
         item = items.find(session, number)
-        work = _work(item, *_shown(session, item, request, say))
+        replayed, jobs_of_it = _shown(session, item, request, say)
+        work = _work(item, replayed, jobs_of_it) | _damage(session, item, jobs_of_it, say)
     response = page(request, caller, "jobs_fragment.html", item=item, oob=True, **work)
     if shown and shown != work["form"]:
         response.headers["HX-Refresh"] = "true"
@@ -138,6 +140,15 @@ def _shown(session: Session, item: items.ItemView, request: Request, say: Say) -
     return replay(item, made, has_pages=pages.any_of(session, item), working=working, zone=zone, say=say), work
 
 
+def _damage(session: Session, item: items.ItemView, work: Sequence[jobs.JobView], say: Say) -> dict[str, Any]:
+    """What is wrong with an item, and what was looked at for that."""
+    working = any(job.state in ("waiting", "running") for job in work)
+    return {
+        "findings": [facts.finding(one, say) for one in item.findings],
+        "damage": damage.shown(item, rendition.of(session, item.sha256), working=working, say=say),
+    }
+
+
 def _work(item: items.ItemView, shown: Replay, work: Sequence[jobs.JobView]) -> dict[str, Any]:
     """What the progress fragment shows, and what it tells the player that has been made meanwhile."""
     fresh: dict[str, Any] = {_camel(name): value for name, value in shown.data.items() if name != "zone"}
@@ -180,7 +191,7 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             sheets=(listed := documents.sheets(session, item)),
             drawing=documents.at_work(session, listed),
             place=document.place_of(session, item.id),
-            findings=[facts.finding(one, say) for one in item.findings],
+            **_damage(session, item, work, say),
             technical=facts.technical(item, say),
             clock_said=facts.clock(item, say),
             renditions=[one for one in rendition.of(session, item.sha256) if one.recipe in rendition.PLAYABLE],

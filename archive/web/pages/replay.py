@@ -6,12 +6,14 @@ the rendition that was made to play comes first and the original after it, for t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from archive.actions.rendition import PLAYABLE, RenditionView
 from archive.web.pages import words
+from archive.web.pages.damage import spans
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -89,6 +91,8 @@ def _data(item: ItemView, made: Mapping[str, RenditionView], base: str, zone: st
     rate = _rate(item)
     if rate is not None:
         found["rate"] = rate
+    if disturbed := spans(item.technical):
+        found["disturbances"] = json.dumps(disturbed, separators=(",", ":"))
     for recipe in ("storyboard-vtt", "storyboard", "waveform", "poster"):
         if recipe in made:
             found[recipe] = f"{base}/renditions/{recipe}"

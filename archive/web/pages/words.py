@@ -73,6 +73,8 @@ JOB_KIND: Mapping[str, str] = {
     "stream_hash": N_("Hash the streams"),
     "telemetry": N_("Positions"),
     "rendition": N_("Playable copy"),
+    "repair": N_("Repair"),
+    "notes": N_("Note silence and losses"),
     "pages": N_("Page images"),
     "page": N_("One page, before its turn"),
     "photo": N_("Photo preview"),
@@ -100,6 +102,7 @@ JOB_ERROR: Mapping[str, str] = {
 RECIPE: Mapping[str, str] = {
     "original": N_("Original"),
     "audio-fix": N_("Copy with playable sound"),
+    "repair": N_("Repaired copy"),
     "remux": N_("Copy in a playable container"),
     "transcode": N_("Transcoded copy (H.264)"),
     "poster": N_("poster"),
@@ -154,6 +157,7 @@ STARTED_FROM: Mapping[str, str] = {
 }
 
 PLAN: Mapping[str, str] = {
+    "damaged": N_("The original is damaged; what is left of it is copied into a file of the right length."),
     "plays": N_("The original plays in a browser as it is."),
     "audio_codec": N_("Browsers do not decode this sound; the pictures are kept as they are, the sound is converted."),
     "audio_profile": N_("Browsers do not decode this profile of AAC; the sound is converted."),
@@ -357,14 +361,36 @@ ACTOR: Mapping[str, str] = {
 FINDING: Mapping[str, str] = {
     "truncated": N_("The file ends too early: it declares %(declared)s bytes and has %(real)s; %(missing)s are missing."),
     "moov_missing": N_(
-        "The index of the recording (moov) is missing, as when a recorder loses power: the pictures are there, but nothing says where."
+        "The recorder did not finish the file, most likely because it lost power while recording: the table of contents that it writes "
+        "last (moov) is missing. Pictures and sound are there, but nothing says where."
+    ),
+    "cut_short": N_("The recording claims to last %(claimed_us)s and holds %(held_us)s; the rest is not in the file."),
+    "index_missing": N_(
+        "The recorder did not finish the file: the list of pictures that it writes last (idx1) is missing. Jumping within it may be slow."
+    ),
+    "index_twice": N_("The file has %(count)s tables of contents; the first was read."),
+    "unused_tail": N_(
+        "From byte %(first)s on the file is empty (%(count)s bytes): room that the recorder took beforehand and did not fill."
+    ),
+    "foreign_tail": N_("From byte %(first)s on there are %(count)s bytes that are no part of the recording."),
+    "packets_lost": N_(
+        "Parts of the recording are missing: at %(breaks)s places at least %(lost)s of %(packets)s packets are lost, first at byte "
+        "%(first)s. There the picture may freeze or tear."
+    ),
+    "out_of_step": N_(
+        "%(stray)s bytes within the recording are not part of it, first at byte %(first)s: "
+        "writing was disturbed there, or the file was cut."
+    ),
+    "pictures_damaged": N_(
+        "%(undecoded)s of %(looked)s key frames that were looked at do not decode, or not wholly: pictures there are torn or stand still."
     ),
     "probe_failed": N_("The file cannot be read as what it claims to be."),
     "too_many_tracks": N_("The file has more than %(most)s tracks, which no recorder writes; it was not opened."),
+    "pictures_too_large": N_("The pictures are %(size)s, larger than is decoded here."),
     "pictures_unreadable": N_("The file has an index of pictures, and not one of them can be decoded."),
     "sound_unreadable": N_("The file has a sound track, and nothing of it can be decoded."),
     "examination_failed": N_(
-        "Every program that looked into the file broke down or had to be stopped, three times; it was not opened."
+        "The program that looked into the file broke down or had to be stopped; the file was not opened."
     ),
     "more_findings": N_("Examination found %(count)s more of the same kind."),
     "no_streams": N_("No picture or sound track was found in the file."),
@@ -376,4 +402,20 @@ FINDING: Mapping[str, str] = {
     "too_many_pages": N_("The document has %(words)s pages; only the first ones were drawn."),
     "page_unreadable": N_("Page %(page)s cannot be drawn."),
 }
+ADVICE: Mapping[str, str] = {
+    "truncated": N_(
+        "If the recorder or its card still holds the file, dock it again before the recorder is used. "
+        "If not, what is here is all there is; its maker may be able to recover more."
+    ),
+    "probe_failed": N_(
+        "If the recorder or its card still holds the file, dock it again. Its maker's own program may still open it."
+    ),
+    "packets_lost": N_("If the recorder or its card still holds the file, dock it again and compare."),
+    "pictures_damaged": N_(
+        "If the recorder or its card still holds the file, dock it again and compare; a worn card is a common cause."
+    ),
+}
+"""What can be done about a finding, where something can."""
+REMARKS = frozenset({"index_twice", "unused_tail", "foreign_tail"})
+"""Findings that are worth knowing and are no damage."""
 FINDING_OTHER = N_("Examination found something it has no words for: %(code)s.")
