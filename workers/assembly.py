@@ -45,7 +45,6 @@ def assemble(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             file.write(encoded)
             file.flush()
             os.fsync(file.fileno())
-        failpoint("paper.before_put")
         put = resources.store.put(original_key(digest), path, digest)
     failpoint("paper.after_put")
 

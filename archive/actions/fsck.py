@@ -170,23 +170,23 @@ def _papers(session: Session, store: ObjectStore) -> Iterator[Finding]:
         try:
             size = store.size(key := original_key(Digest(item.sha256)))
             listed = paper.decode(b"".join(store.read(key, 0, min(size, paper.MAX_ENCODED + 1))))
-            recorded = document.gathered(session, row.id)
         except (ObjectMissing, Unavailable):
             continue  # told already, with the other bytes
         except Malformed as why:
             yield Finding("paper_unreadable", item.number, str(why))
-        except TooEarly:
-            yield Finding("paper_differs", item.number, "a page of it is not on record")
-        else:
-            for place, (said, known) in enumerate(zip(listed.pages, recorded.pages, strict=False), 1):
-                if (said.number, said.sha256) != (known.number, known.sha256):
-                    yield Finding(
-                        "paper_differs", item.number, f"page {place} is {known.number} on record, {said.number} in the list"
-                    )
-            if len(listed.pages) != len(recorded.pages):
+            continue
+        try:
+            recorded = document.gathered(session, row.id)
+        except (Malformed, TooEarly) as why:
+            yield Finding("paper_differs", item.number, f"its pages on record make no document: {why}")
+            continue
+        for place, (said, known) in enumerate(zip(listed.pages, recorded.pages, strict=False), 1):
+            if (said.number, said.sha256) != (known.number, known.sha256):
                 yield Finding(
-                    "paper_differs", item.number, f"{len(recorded.pages)} pages on record, {len(listed.pages)} in the list"
+                    "paper_differs", item.number, f"page {place} is {known.number} on record, {said.number} in the list"
                 )
+        if len(listed.pages) != len(recorded.pages):
+            yield Finding("paper_differs", item.number, f"{len(recorded.pages)} pages on record, {len(listed.pages)} in the list")
 
 
 def _serials(session: Session) -> Iterator[Finding]:

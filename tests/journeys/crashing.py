@@ -184,7 +184,18 @@ async def small(resources: Resources, told: Told, content: bytes) -> None:
         assert told.last("small", "number") == answer.headers["Liuhen-Number"]
 
 
+async def paper(resources: Resources, told: Told, content: bytes) -> None:
+    """Send two scans that are one document."""
+    async with _client(resources) as client:
+        for page in ("1", "2"):
+            scan, digest = content + page.encode(), hashlib.sha256(content + page.encode()).hexdigest()
+            place = {"document": "ab" * 16, "page": page, "pages": "2", "title": "现场检查笔录"}
+            await _create(client, told, page, scan, sha256=digest, **place)
+            await _send(client, told, page, scan, sha256=digest)
+
+
 SCENARIOS = {
+    "paper": paper,
     "deferred": deferred,
     "joined": joined,
     "small": small,
@@ -225,11 +236,11 @@ def _client(resources: Resources) -> httpx.AsyncClient:
     )
 
 
-async def _create(client: httpx.AsyncClient, told: Told, name: str, content: bytes, *, sha256: str | None) -> str:
+async def _create(client: httpx.AsyncClient, told: Told, name: str, content: bytes, *, sha256: str | None, **more: str) -> str:
     known = told.last(name, "where")
     if known is not None:
         return str(known)
-    values = {"filename": f"{name}.mp4", **({"sha256": sha256} if sha256 else {})}
+    values = {"filename": f"{name}.mp4", **({"sha256": sha256} if sha256 else {}), **more}
     encoded = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
     answer = await client.post("/api/v1/uploads", headers={**TUS, "Upload-Length": str(len(content)), "Upload-Metadata": encoded})
     assert answer.status_code == 201, answer.text

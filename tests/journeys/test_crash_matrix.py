@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from archive.actions import fsck, item, jobs, upload
+from archive.actions import document, fsck, item, jobs, upload
 from archive.core.digest import Digest, original_key
 from archive.resources import opened
 from archive.settings import read
@@ -42,6 +42,7 @@ FAILPOINTS = {
     "given_up": ["upload.terminated"],
     "forgotten": ["upload.expired"],
 }  # fmt: skip
+PAPER = ["paper.after_put", "paper.before_commit"]
 ELSEWHERE = re.compile(r"dock\.|put\.copied|put\.copying")
 """The dock's own are in tests/dock; a put across file systems is in the store's contract."""
 
@@ -93,6 +94,23 @@ def test_a_kill_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(tmp
     judge(data, tmp_path / "told.jsonl", content)
 
 
+@pytest.mark.parametrize("failpoint", PAPER)
+def test_a_power_cut_while_a_document_is_put_together_leaves_one_document_of_its_pages(tmp_path, failpoint):
+    data = tmp_path / "data"
+    assert one_life(data, "paper", BYTES, failpoint) == 137, "the failpoint was not reached"
+    assert one_life(data, "paper", BYTES, None) == 0
+    said = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    numbers = [each["number"] for each in said if "number" in each]
+    with opened(read({}, data_dir=data, agency="131102")) as resources, resources.reading() as session:
+        found = list(fsck.check(session, resources.store, deep=True, now=resources.now(), progress=lambda *_: None))
+        assert [finding for finding in found if finding.flaw] == []
+        every = [item.find(session, row.number) for row in item.page(session, item.Filter()).rows]
+        assert len(every) == 3
+        (made,) = [each for each in every if each.container == "paper"]
+        assert [leaf.number for leaf in document.leaves(session, made.id)] == numbers
+        assert made.verified_at is not None
+
+
 def judge(data: Path, told: Path, content: bytes) -> None:
     said = [json.loads(line) for line in told.read_text().splitlines()]
     numbers = [each["number"] for each in said if "number" in each]
@@ -117,5 +135,5 @@ def test_every_failpoint_is_in_the_matrix():
     named = set()
     for path in [*Path("archive").rglob("*.py"), *Path("workers").rglob("*.py")]:
         named |= set(re.findall(r"failpoint\(\"([a-z_.]+)\"\)", path.read_text("utf-8")))
-    tried = {point.partition(":")[0] for _scenario, point in CASES}
+    tried = {point.partition(":")[0] for _scenario, point in CASES} | set(PAPER)
     assert {point for point in named if not ELSEWHERE.match(point)} == tried
