@@ -10,6 +10,7 @@ is damaged inside a picture is found by whoever decodes it (`workers.notes`), an
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -86,11 +87,7 @@ def probed(bench: Bench) -> Examined:
         except ToolFailed as failed:
             if not said_no(failed):
                 raise
-            tail = str(failed.facts["tail"])
-            if ffmpeg.refused_tracks(tail):
-                findings.append({"code": "too_many_tracks", "facts": {"most": bench.origin.most_tracks}})
-            else:
-                findings.append({"code": "probe_failed", "facts": {"words": _words(bench, tail)}})
+            findings.append(_unopened(bench, str(failed.facts["tail"])))
     claimed = None
     held = real_length(bench, outline, facts)
     if held is not None:
@@ -99,8 +96,9 @@ def probed(bench: Bench) -> Examined:
         facts = replace(facts, duration_us=held)
     plan = media_plan.plan(facts, bench.sniffed, most_pixels=bench.origin.most_pixels)
     shown = next((track for track in facts.video if track.index == plan.video), None)
-    if shown is not None and plan.action is not Action.NONE and not shown.pixel_format and not _draws(bench, shown):
-        findings.append({"code": "pictures_unreadable", "facts": {}})
+    undrawn = None if shown is None or plan.action is Action.NONE or shown.pixel_format else _undrawn(bench, shown)
+    if undrawn is not None:
+        findings.append(undrawn)
         facts = replace(facts, video=tuple(track for track in facts.video if track.attached_picture))
         plan = media_plan.plan(facts, bench.sniffed)
     if plan.reason == "no_streams" and not findings:
@@ -112,16 +110,30 @@ def probed(bench: Bench) -> Examined:
     return examined
 
 
-def _draws(bench: Bench, video: media.Video) -> bool:
-    """Say whether any picture of a track can be decoded whose first ones could not, which is why the probe knows no pixel format."""
+def _undrawn(bench: Bench, video: media.Video) -> Finding | None:
+    """Return why no picture of a track can be decoded whose first ones could not (so the probe knows no pixel format); None if one can."""
     argv = ffmpeg.poster(bench.origin, bench.inside("trial.jpg"), video=video, at_us=0)
     try:
-        bench.run(argv, limits=bench.limits(), note="probing", busy_seconds=UNTIL_CPU_LIMIT)
+        said = bench.run(argv, limits=bench.limits(), note="probing", busy_seconds=UNTIL_CPU_LIMIT).said
     except ToolFailed as failed:
         if not said_no(failed):
             raise
-        return False
-    return bench.made("trial.jpg")
+        said = str(failed.facts.get("tail", ""))
+    if bench.made("trial.jpg"):
+        return None
+    size = ffmpeg.refused_size(said)
+    return (
+        {"code": "pictures_unreadable", "facts": {}} if size is None else {"code": "pictures_too_large", "facts": {"size": size}}
+    )
+
+
+def _unopened(bench: Bench, tail: str) -> Finding:
+    """Return why the probe did not open a file: of what there is too much, or its own words."""
+    if ffmpeg.refused_tracks(tail):
+        return {"code": "too_many_tracks", "facts": {"most": bench.origin.most_tracks}}
+    if (size := ffmpeg.refused_size(tail)) is not None:
+        return {"code": "pictures_too_large", "facts": {"size": size}}
+    return {"code": "probe_failed", "facts": {"words": _words(bench, tail)}}
 
 
 def _words(bench: Bench, tail: str) -> str:
@@ -168,7 +180,7 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             examined, plan, findings, shown, made = _examined(bench)
         except ToolFailed as failed:
             # What ends its tool whenever it is looked at is an item all the same, and its page says so.
-            if job.attempt < MAX_ATTEMPTS or _not_the_files_doing(failed):
+            if _not_the_files_doing(failed) or (job.attempt < MAX_ATTEMPTS and not _crashed(failed)):
                 raise
             examined = Examined(media.facts(None), media_plan.plan(media.facts(None), bench.sniffed), ())
             plan, shown, made = replace(examined.plan, works=()), {"container": bench.sniffed.container}, []
@@ -219,6 +231,18 @@ def _examined(bench: Bench) -> tuple[Examined, media_plan.Plan, list[Finding], d
     return examined, plan, findings, shown, made
 
 
+def _crashed(failed: ToolFailed) -> bool:
+    """Whether the tool broke down over the file (SIGABRT, SIGSEGV and their like): what it did once it does again, and at some length."""
+    return failed.facts.get("exit_code") in _CRASHES
+
+
+_CRASHES = frozenset(
+    code
+    for name in ("SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
+    for code in (-signal.Signals[name], 128 + signal.Signals[name])
+)
+
+
 def _not_the_files_doing(failed: ToolFailed) -> bool:
     return failed.facts.get("reason") == "not_started" or str(failed.facts.get("tail", "")).startswith("bwrap:")
 
@@ -241,7 +265,7 @@ def _condition(plan: media_plan.Plan, findings: Sequence[Finding]) -> str:
     return "unrecognised" if unread else "sound"
 
 
-_TOO_MUCH = frozenset({"too_many_tracks", "image_too_large", "examination_failed"})
+_TOO_MUCH = frozenset({"too_many_tracks", "pictures_too_large", "image_too_large", "examination_failed"})
 _NO_DAMAGE = frozenset({"too_many_pages", "document_encrypted"}) | _TOO_MUCH | REMARKS
 _UNREAD = frozenset({"container_unsupported", "encrypted", "pictures_too_large"})
 

@@ -131,6 +131,12 @@ def refused_decoders(said: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(re.findall(r"Codec \(([a-z0-9_]{1,32})\) not on whitelist", said)))
 
 
+def refused_size(said: str) -> str | None:
+    """Return the size of picture that a tool said it does not decode, being over our bound or its own; None if it said no such thing."""
+    found = re.search(r"Picture size (\d{1,9})x(\d{1,9}) (?:is invalid|exceeds specified max pixel count)", said)
+    return None if found is None else f"{found[1]}×{found[2]}"
+
+
 def refused_tracks(said: str) -> bool:
     """Say whether a failed probe says that there were more tracks than it may open."""
     return "exceeds max_streams parameter" in said

@@ -203,8 +203,8 @@ def wide_h264(film: bytes, side: int = 16_384) -> bytes:
         old = struct.unpack_from(">H", content, at + 10)[0]
         rest = content[at + 12 + old : at - 4 + struct.unpack_from(">I", content, at - 4)[0]]
         config = box(b"avcC", content[at + 4 : at + 10], struct.pack(">H", len(sps)), sps, rest)
-        inner = content[8:24] + content[24:32] + struct.pack(">HH", side, side) + content[36 : at - 4]
-        return content[:8] + struct.pack(">I4s", 8 + len(inner) - 8 + len(config), content[12:16]) + inner[8:] + config
+        inner = content[16:40] + struct.pack(">HH", side, side) + content[44 : at - 4] + config
+        return content[:8] + box(content[12:16], inner)
 
     return rewritten(film, b"stsd", entry)
 

@@ -200,6 +200,7 @@ BYTES: dict[str, Callable[[], bytes]] = {
     "huge.gif": crafted.wide_gif,
     "huge.webp": crafted.wide_webp,
     "huge.mp4": lambda: crafted.wide_h264(film("silent.mp4")),
+    "large.mp4": lambda: crafted.wide_h264(film("silent.mp4"), 8192),
     "huge.avi": lambda: crafted.lying_avi(film("mjpeg.avi")),
     "tracks.mp4": lambda: crafted.of_many_tracks(film("silent.mp4"), 5000),
     "tracks-700.mp4": lambda: crafted.of_many_tracks(film("silent.mp4"), 700),
