@@ -68,7 +68,8 @@ export class Files {
     const file = this.line.files[index];
     const answer = file ? await fetch(`${file.href}/replay`, { signal: this.signal }).catch(() => undefined) : undefined;
     if (!answer?.ok) { this.asked.delete(index); return undefined; }
-    const details = (await answer.json()) as Details;
+    const details = (await answer.json().catch(() => undefined)) as Details | undefined;
+    if (!details) return undefined;
     this.known.set(index, details);
     return details;
   }
@@ -80,6 +81,10 @@ export class Files {
 
   /** Fetches a file's pictures and sound, once; anew after `give` named addresses that were not there before. */
   async load(index: number): Promise<void> {
+    await this.fetched(index).catch((why: unknown) => { if (!this.signal.aborted) throw why; });
+  }
+
+  private async fetched(index: number): Promise<void> {
     const details = this.loading.has(index) ? undefined : await this.details(index);
     if (!details || this.loading.has(index)) return;
     this.loading.add(index);

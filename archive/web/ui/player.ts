@@ -180,7 +180,7 @@ export class Player extends HTMLElement {
   private listen(given: HTMLVideoElement | HTMLAudioElement): void {
     const on = { signal: this.leave.signal };
     this.stage.addEventListener("click", (event) => { if (event.target instanceof HTMLMediaElement) this.toggle(); }, on);
-    given.addEventListener("play", () => { this.touched = true; void this.files.loadAround(this.deck.index); }, on);
+    given.addEventListener("play", () => { this.touched = true; }, on);
     this.speed.addEventListener("change", () => this.deck.setRate(Number(this.speed.value)), on);
     this.choice.addEventListener("change", () => this.deck.use(Number(this.choice.value)), on);
     // Before the page's own keys (J and K walk lists) and the timeline's.
