@@ -102,7 +102,7 @@ def accept(
     session.flush()
     upload.state, upload.ended_at, upload.item_id, upload.floor = "stored", now, item.id, None
     actor = _actor(session, upload)
-    _promise(session, item, now=now)
+    jobs.enqueue_first(session, item_id=item.id, sha256=item.sha256, now=now)
     _tell_repair(session, item, put=put, now=now)
     custody.record(
         session,
@@ -164,7 +164,7 @@ def assembled(
     session.add(item)
     session.flush()
     paper.item_id = item.id
-    _promise(session, item, now=now)
+    jobs.enqueue_first(session, item_id=item.id, sha256=item.sha256, now=now)
     _tell_repair(session, item, put=put, now=now)
     custody.record(
         session,
@@ -184,11 +184,6 @@ def assembled(
     )
     intent.bind(session, paper.intent or {}, item, person_id=paper.person_id, now=now)
     return Accepted(item.number, digest, None)
-
-
-def _promise(session: Session, item: Item, *, now: Instant) -> None:
-    for kind in ("examine", "read_back"):
-        jobs.enqueue(session, kind=kind, item_id=item.id, sha256=item.sha256, now=now)
 
 
 def _tell_repair(session: Session, item: Item, *, put: Put, now: Instant) -> None:

@@ -66,26 +66,17 @@ def enqueue(
     session: Session, *, kind: str, item_id: int, sha256: str, payload: Mapping[str, Any] | None = None, now: Instant
 ) -> None:
     """Promise a job; promising the same work twice promises it once."""
-    details = dict(payload or {})
-    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
-    key = ":".join([kind, subject, *(str(details[name]) for name in sorted(details))])
-    if session.scalar(select(Job.id).where(Job.key == key)) is not None:
+    job = _job(kind, item_id=item_id, sha256=sha256, payload=payload or {}, now=now)
+    if session.scalar(select(Job.id).where(Job.key == job.key)) is not None:
         return
-    work = KINDS[kind]
-    session.add(
-        Job(
-            kind=kind,
-            lane=work.lane,
-            key=key,
-            item_id=item_id,
-            sha256=sha256,
-            payload=details,
-            priority=work.priority,
-            run_after=now,
-            created_at=now,
-        )
-    )
+    session.add(job)
     session.flush()
+    session.info[RING] = True
+
+
+def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) -> None:
+    """Promise the jobs of an item that was written in this very transaction, so that nobody can have promised them before."""
+    session.add_all(_job(kind, item_id=item_id, sha256=sha256, payload={}, now=now) for kind in PER_ITEM)
     session.info[RING] = True
 
 
@@ -236,6 +227,22 @@ def waits(session: Session, *, lane: str, above: int, now: Instant) -> bool:
     """Say whether a job of a higher priority than `above` is due in the lane: a long job that keeps what it made lets it go first."""
     due = (Job.lane == lane, Job.state == "waiting", Job.run_after <= now, Job.priority > above)
     return session.scalar(select(Job.id).where(*due).limit(1)) is not None
+
+
+def _job(kind: str, *, item_id: int, sha256: str, payload: Mapping[str, Any], now: Instant) -> Job:
+    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
+    work = KINDS[kind]
+    return Job(
+        kind=kind,
+        lane=work.lane,
+        key=":".join([kind, subject, *(str(payload[name]) for name in sorted(payload))]),
+        item_id=item_id,
+        sha256=sha256,
+        payload=dict(payload),
+        priority=work.priority,
+        run_after=now,
+        created_at=now,
+    )
 
 
 def _mine(session: Session, job: ClaimedJob, **values: object) -> None:
