@@ -32,8 +32,11 @@ log = logging.getLogger("liuhen.worker")
 GLANCE = 1.0
 """Seconds between looks at the table when nobody rings."""
 LOCK_GLANCE = 0.1
+QUICK_BEHIND = 5
+"""Niceness of the quick lane. A person may be waiting for it, so it comes before the others; but a card full of photos, each of which wants
+to be examined at once, must not halve the rate at which its bytes come in, and what is not yet here can only be lost."""
 BEHIND = 10
-"""Niceness of every lane but the quick one, for which a person may be waiting."""
+"""Niceness of every other lane."""
 
 
 def run(resources: Resources) -> None:
@@ -86,9 +89,8 @@ def _run(resources: Resources, stop: threading.Event) -> None:
 
 
 def _work(resources: Resources, lane: str, owner: str, bell: threading.Event, stop: threading.Event) -> None:
-    if lane != "quick":
-        # Linux counts niceness by thread, and the tools a thread starts inherit it: whoever is looking at something comes first.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
+    # Linux counts niceness by thread, and the tools a thread starts inherit it: whoever sends or is looking at something comes first.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), QUICK_BEHIND if lane == "quick" else BEHIND)
     while not stop.is_set():
         bell.clear()
         try:
