@@ -1,10 +1,14 @@
 """What a person sees while the dock works: Rich bars on a terminal, plain lines elsewhere; always on standard error.
 
+A station's display hears the same as events (`hear`): their name and their facts, whatever the language.
+
 Not guaranteed: that lines come in the order of the files; several go at once.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -21,33 +25,67 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from archive.dock import words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME_WIDTH = 44
+Hear = Callable[[str, Mapping[str, object]], None]
+"""Hears an event's name and facts; may be called from any thread."""
 
 
 class Board:
     """Progress of a run; every method may be called from any thread."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        tongue: str = "en",
+        hear: Hear | None = None,
+        live: Live | None = None,
+        facts: Mapping[str, object] | None = None,
+    ) -> None:
         self._console = console
-        self._progress = _bars(console) if console.is_terminal else None
+        self._hear = hear
+        self.tongue = tongue
+        self._live = live or (Live(_bars(console)) if console.is_terminal else None)
+        self._progress = None if self._live is None else self._live.progress
         self._totals: dict[str, TaskID] = {}
+        self._facts = facts or {}
+
+    def of(self, **facts: object) -> Board:
+        """Return a board for one of several runs on the same screen; every event it tells has these facts too."""
+        return Board(self._console, tongue=self.tongue, hear=self._hear, live=self._live, facts={**self._facts, **facts})
 
     @contextmanager
     def shown(self) -> Iterator[Self]:
         """Show the bars while inside."""
-        if self._progress is None:
+        if self._live is None:
             yield self
             return
-        with self._progress:
+        with self._live.on():
             yield self
+            for task in self._totals.values():
+                self._live.progress.remove_task(task)
+            self._totals = {}
 
     def expect(self, work: str, total: int) -> None:
         """Say how many bytes of this work (hashing, sending) there are in all."""
         if self._progress is not None and total:
-            self._totals[work] = self._progress.add_task(f"[bold]{work} all", total=total)
+            shown = f"{words.say(work, self.tongue)} {words.say('all', self.tongue)}"
+            self._totals[work] = self._progress.add_task(f"[bold]{shown}", total=total)
+
+    def tell(self, event: str, *, style: str = "", **facts: object) -> None:
+        """Tell an event: a line in the station's language for people, its facts for a display."""
+        if self._hear is not None:
+            self._hear(event, {**self._facts, **facts})
+        told = {**facts, "shown": words.say(str(facts.get("state", "")), self.tongue)}
+        size = facts.get("size")
+        if isinstance(size, int):
+            told["size"] = size_text(size)
+        self.line(words.say(event, self.tongue, **told), style=style)
 
     def line(self, text: str, *, style: str = "") -> None:
         """Say something that stays."""
@@ -58,7 +96,7 @@ class Board:
         if self._progress is None:
             return Bar(None, None, None)
         shown = name if len(name) <= _NAME_WIDTH else "…" + name[-_NAME_WIDTH + 1 :]
-        task = self._progress.add_task(f"{work} {escape(shown)}", total=size or 1)
+        task = self._progress.add_task(f"{words.say(work, self.tongue)} {escape(shown)}", total=size or 1)
         return Bar(self._progress, task, self._totals.get(work))
 
 
@@ -85,6 +123,30 @@ class Bar:
         if self._progress is not None and self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
+
+
+class Live:
+    """The bars of a terminal, drawn as long as anybody has them on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self._users = 0
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Draw while inside."""
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self.progress.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    self.progress.stop()
 
 
 def size_text(size: int) -> str:

@@ -62,7 +62,7 @@ def identify(
 ) -> Volume:
     """Return the carrier that `source` (a resolved path) lies on; `label` overrules the volume's own.
 
-    With a `kind` (room, scanner) the source is that folder itself, whatever it lies on, and is counted from there.
+    `kind` (room, scanner) says what somebody told us of it.
 
     Raises:
         OSError: the source is not there.
@@ -70,14 +70,14 @@ def identify(
     mount = _mount_of(source, _mounts(mounts))
     identity = None if mount is None or mount.point in _HOUSE else _identity(mount, disks)
     status = source.stat()
-    if mount is None or identity is None or kind is not None:
+    if mount is None or identity is None:
         folder = source if source.is_dir() else source.parent
         name = f"dev {os.major(status.st_dev)}:{os.minor(status.st_dev)} inode {folder.stat().st_ino}"
         return Volume(Carrier(_clean(label or folder.name) or "folder", name, kind or "folder"), folder, device=status.st_dev)
     own = _links(disks / "by-label", mount.source)
     found = label or (own[0] if own else mount.point.name)
     node = Path(mount.source)
-    carrier = Carrier(_clean(found) or "volume", identity, "volume")
+    carrier = Carrier(_clean(found) or "volume", identity, kind or "volume")
     return Volume(carrier, mount.point, device=status.st_dev, node=node if node.is_absolute() else None)
 
 
@@ -87,6 +87,11 @@ def _identity(mount: Mount, disks: Path) -> str | None:
         return None
     device = [name for name in _links(disks / "by-id", mount.source) if not name.startswith(("wwn-", "dm-", "lvm-"))]
     return _clean(" ".join([f"uuid:{uuids[0]}", *(f"id:{name}" for name in device[:1])]), longest=MAX_LABEL)
+
+
+def mount_points(mounts: Path = MOUNTS) -> list[Path]:
+    """Return where anything is mounted now."""
+    return [mount.point for mount in _mounts(mounts)]
 
 
 def _mounts(table: Path) -> list[Mount]:

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import sys
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from archive import failpoints
 from archive.core.errors import Fault, Malformed, Refusal, Unavailable
-from archive.core.instant import Instant, iso
-from archive.dock import carrier, credential, patterns
-from archive.dock.board import Board, size_text
-from archive.dock.client import Server
-from archive.dock.describe import Reading, parse_clock_offset
-from archive.dock.journal import Journal
-from archive.dock.pace import Limit, Stop, parse_rate
-from archive.dock.run import Dock, Plan
-from archive.dock.scan import Scan, scan
-from archive.dock.sending import Means
+from archive.core.instant import iso
+from archive.dock import places, session, telling, words
+from archive.dock.board import Board, Hear
+from archive.dock.describe import parse_clock_offset
+from archive.dock.pace import Stop, Stopped, parse_rate
+from archive.dock.places import Place
+from archive.dock.session import Wishes
+from archive.dock.watch import AT_ONCE, Watch
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,28 +33,6 @@ if TYPE_CHECKING:
     from archive.dock.report import Report
 
 REFUSED, MISUSE, FAULT = 1, 2, 3
-_WITH_RECEIPT = frozenset({"verified", "releasing", "released", "kept"})
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """The command line of one run."""
-
-    sources: tuple[Path, ...]
-    server: str
-    credential: Path
-    journal: Path
-    jobs: int
-    limit: int | None
-    patterns: Path | None
-    zone: ZoneInfo | None
-    clock_offsets: dict[str, int]
-    carrier: str | None
-    ca: Path | None
-    patience_s: float
-    wait_s: float | None
-    retry_refused: bool
-    release: bool
 
 
 class _Parsed(click.ParamType[object]):
@@ -79,6 +51,7 @@ class _Parsed(click.ParamType[object]):
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command()
@@ -96,6 +69,34 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     multiple=True,
     type=_Parsed("device=seconds"),
     help="Station clock minus recorder clock, for one device or * for all others; repeatable.",
+)
+@click.option(
+    "--clock-of",
+    metavar="COMMAND",
+    help="Ask a recorder its time with this; {mount} is its mount point. Measures its clock's offset.",
+)
+@click.option("--room", "room", metavar="NAME", help="SOURCES were exported from this fixed room (询问室, 听证室, 办案场所).")
+@click.option("--rooms", is_flag=True, help="SOURCES hold a folder for each fixed room, by its name.")
+@click.option("--scanner", is_flag=True, help="SOURCES are a scanner's output: each subfolder of images is one document.")
+@click.option(
+    "--settle",
+    "settle_s",
+    type=click.FloatRange(0, 3600),
+    default=places.SETTLE_S,
+    show_default=True,
+    help="Seconds for which a scanner's or a room's files must have held still.",
+)
+@click.option(
+    "--watch", "watched", type=_FOLDER, help="Dock whatever is mounted below this folder or appears in it, until stopped."
+)
+@click.option("--places", "places_file", type=_FILE, help="With --watch: which folders are scanners and rooms (TOML).")
+@click.option(
+    "--poll",
+    "poll_s",
+    type=click.FloatRange(0.1, 3600),
+    default=5,
+    show_default=True,
+    help="With --watch: seconds between looks.",
 )
 @click.option("--carrier", "carrier_label", help="The carrier's label; default: the volume's own.")
 @click.option("--ca", type=_FILE, help="The certificate authority of the archive (PEM), where it is not a public one.")
@@ -121,6 +122,14 @@ def dock(
     patterns_file: Path | None,
     zone: ZoneInfo | None,
     clock_offsets: tuple[tuple[str, int], ...],
+    clock_of: str | None,
+    room: str | None,
+    rooms: bool,
+    scanner: bool,
+    settle_s: float,
+    watched: Path | None,
+    places_file: Path | None,
+    poll_s: float,
     carrier_label: str | None,
     ca: Path | None,
     patience_s: float,
@@ -136,20 +145,23 @@ def dock(
     Every file is hashed and its manifest signed before a byte leaves. The journal keeps what was done: a second run, after whatever
     ended the first, sends nothing twice and forgets nothing.
     """
+    tongue = words.language(os.environ)
     if journal_file is None:
         if credential_file is None:
             raise click.UsageError("--credential is missing")
         journal_file = credential_file.with_suffix(".journal")
     if status:
-        _show_journal(journal_file, as_json=as_json)
+        telling.show_journal(journal_file, tongue=tongue, as_json=as_json)
         return
-    if not sources:
-        raise click.UsageError("name at least one SOURCE, or ask for --status")
+    if not sources and watched is None:
+        raise click.UsageError("name at least one SOURCE, or ask for --watch or --status")
     if server is None or credential_file is None:
         raise click.UsageError("--server or --credential is missing")
+    place = _place(room=room, rooms=rooms, scanner=scanner, settle_s=settle_s)
+    if watched is not None and (sources or place is not places.RECORDER):
+        raise click.UsageError("--watch goes without SOURCES; --places says which folders are scanners and rooms")
     failpoints.arm(os.environ.get("LIUHEN_FAILPOINT"))
     wishes = Wishes(
-        sources=sources,
         server=server,
         credential=credential_file,
         journal=journal_file,
@@ -158,6 +170,7 @@ def dock(
         patterns=patterns_file,
         zone=zone,
         clock_offsets=dict(clock_offsets),
+        clock_of=clock_of,
         carrier=carrier_label,
         ca=ca,
         patience_s=patience_s,
@@ -167,45 +180,63 @@ def dock(
     )
     told = Console(stderr=True)
     try:
-        report = _run(wishes, told)
+        if watched is not None:
+            _watch(wishes, watched, places_file, poll_s, Board(told, tongue=tongue, hear=_json_lines() if as_json else None))
+            return
+        report = _run(wishes, sources, place, Board(told, tongue=tongue))
     except OSError as why:
         raise Unavailable(what="source", reason=str(why)[:200]) from why
-    _tell(report, told, as_json=as_json)
+    telling.tell(report, told, tongue=tongue, as_json=as_json)
     if report.exit_code:
         sys.exit(report.exit_code)
 
 
-def _run(wishes: Wishes, told: Console) -> Report:
-    station = credential.load(wishes.credential)
-    known = patterns.load(wishes.patterns)
+def _place(*, room: str | None, rooms: bool, scanner: bool, settle_s: float) -> Place:
+    """Return what kind of place the sources were said to be."""
+    if sum([room is not None, rooms, scanner]) > 1:
+        raise click.UsageError("--room, --rooms and --scanner exclude each other")
+    if room is not None:
+        return Place("room", places.room_name(room), settle_s)
+    if rooms or scanner:
+        return Place("rooms" if rooms else "scanner", None, settle_s)
+    return places.RECORDER
+
+
+def _run(wishes: Wishes, sources: tuple[Path, ...], place: Place, board: Board) -> Report:
     stop = Stop()
-    if urlsplit(wishes.server).scheme == "http" and urlsplit(wishes.server).hostname not in {"127.0.0.1", "::1", "localhost"}:
-        told.print("this address is not encrypted: anyone on the way can read what is sent", style="yellow", highlight=False)
-    with (
-        Journal.locked(wishes.journal) as journal,
-        Server(wishes.server, station, ca=wishes.ca, connections=wishes.jobs + 1) as server,
-        _stopping(stop),
-    ):
-        journal.rename_archive(station.earlier_archives, station.archive)
-        scans = [_scanned(source.resolve(), wishes, known) for source in wishes.sources]
+    with session.opened(wishes, board=board, stop=stop) as station, _stopping(stop):
+        scans = []
+        try:
+            for source in sources:
+                scans.append(session.settled(station, source.resolve(), place))
+                if wishes.clock_of is not None or station.patterns.clock_files:
+                    station.measure(scans[-1], seen_at=None)
+        except Stopped:
+            pass  # the run tells that it was stopped
         failpoints.failpoint("dock.scanned")
-        board = Board(told)
         for row in (row for found in scans for row in found.passed):
-            board.line(f"passed     {row.path}  {row.reason} {row.detail}".rstrip(), style="red" if row.is_flaw else "dim")
-        means = Means(server=server, journal=journal, limit=Limit(wishes.limit, stop=stop), stop=stop, now=_now)
-        plan = Plan(
-            reading=Reading(known, wishes.zone or station.zone, wishes.clock_offsets),
-            jobs=wishes.jobs,
-            patience_s=wishes.patience_s,
-            retry_refused=wishes.retry_refused,
-            chance=random.Random(),  # noqa: S311 - spreads waits, guards nothing
-            release=wishes.release,
-        )
-        return Dock(means=means, credential=station, plan=plan, board=board).run(scans, wait_s=wishes.wait_s)
+            style = "red" if row.is_flaw else "dim"
+            board.tell("passed", path=row.path, reason=row.reason, detail=row.detail, style=style)
+        return station.dock(scans, wait_s=wishes.wait_s, release=wishes.release)
 
 
-def _scanned(source: Path, wishes: Wishes, known: patterns.Patterns) -> Scan:
-    return scan(source, volume=carrier.identify(source, label=wishes.carrier), patterns=known)
+def _watch(wishes: Wishes, folder: Path, places_file: Path | None, poll_s: float, board: Board) -> None:
+    rules = places.load(places_file)
+    stop = Stop()
+    with session.opened(wishes, board=board, stop=stop, runs=AT_ONCE) as station, _stopping(stop):
+        Watch(station, folder.resolve(), rules, poll_s).run()
+
+
+def _json_lines() -> Hear:
+    """Return what writes an event as a line of JSON to standard output."""
+    lock = threading.Lock()
+
+    def hear(event: str, facts: Mapping[str, object]) -> None:
+        line = json.dumps({"at": iso(session.now()), "event": event, **facts}, ensure_ascii=False)
+        with lock:
+            click.echo(line)
+
+    return hear
 
 
 @contextmanager
@@ -224,59 +255,6 @@ def _stopping(stop: Stop) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tell(report: Report, told: Console, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(report.facts(), ensure_ascii=False, indent=2))
-    sent = [row for row in report.outcomes if row.sent]
-    counts = {
-        "sent": len(sent),
-        "docked before": sum(row.number is not None and not row.sent for row in report.outcomes),
-        "with receipt": sum(row.state in _WITH_RECEIPT for row in report.outcomes),
-        "removed from the recorder": sum(row.state == "released" for row in report.releases),
-        "kept on it": sum(row.state == "kept" for row in report.releases),
-        "in trouble": sum(row.trouble is not None for row in report.outcomes),
-        "passed over": len(report.passed),
-        "waiting for a receipt": report.unverified,
-    }
-    line = f"{len(report.outcomes)} files, {size_text(sum(row.sent_bytes for row in sent))} sent; "
-    line += ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-    told.print(line, style="bold red" if report.exit_code else "bold", markup=False, highlight=False, soft_wrap=True)
-    if report.stopped:
-        told.print("stopped; the next run goes on from here", markup=False, highlight=False)
-    if report.ended_by:
-        told.print(report.ended_by, style="bold red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _show_journal(path: Path, *, as_json: bool) -> None:
-    with Journal.reading(path) as journal:
-        rows = journal.entries()
-    if as_json:
-        told = [
-            {
-                "carrier": row.carrier,
-                "path": row.shown,
-                "size": row.size,
-                "sha256": row.sha256.hex,
-                "state": row.state.value,
-                "number": row.number,
-                "again": row.again,
-                "same_bytes_as": row.same_bytes_as,
-                "offset": row.offset,
-                "trouble": row.trouble,
-                "receipt": row.receipt,
-                "changed_at": iso(row.changed_at),
-            }
-            for row in rows
-        ]
-        click.echo(json.dumps(told, ensure_ascii=False, indent=2))
-        return
-    table = Table("state", "number", "file", "size", "sha256", "trouble", box=None, pad_edge=False)
-    for row in rows:
-        number = f"{row.number or ''}{' (again)' if row.again else ''}"
-        table.add_row(row.state.value, number, row.shown, size_text(row.size), row.sha256.short, row.trouble or "")
-    Console(soft_wrap=True).print(table)
-
-
 def main() -> None:
     """Run the dock by itself and end with its code, as `liuhen dock` does."""
     try:
@@ -290,7 +268,3 @@ def main() -> None:
     except Fault as why:
         click.echo(f"fault: {why}" + (" (try again)" if why.again else ""), err=True)
         sys.exit(FAULT)
-
-
-def _now() -> Instant:
-    return Instant(time.time_ns() // 1000)

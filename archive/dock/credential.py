@@ -89,6 +89,8 @@ def load(path: Path) -> Credential:
         raise Malformed(what="credential", path=str(path), reason="content") from why
     if len(seed) != _SEED or not keys:
         raise Malformed(what="credential", path=str(path), reason="keys")
+    if sm3 and "sm3" not in hashlib.algorithms_available:
+        raise Malformed(what="credential", path=str(path), reason="sm3_not_in_this_openssl")
     return Credential(station, agency, zone, keys, Ed25519PrivateKey.from_private_bytes(seed), sm3)
 
 

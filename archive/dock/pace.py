@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from archive.core.errors import Malformed
@@ -35,10 +35,26 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
+        self._below: list[Stop] = []
+
+    def below(self) -> Stop:
+        """Return a stop of one part of the work, which stops with the whole, and can be asked by itself."""
+        part = Stop()
+        self._below.append(part)
+        if self.asked:
+            part.ask()
+        return part
+
+    def forget(self, part: Stop) -> None:
+        """Let go of a part that is through."""
+        with suppress(ValueError):
+            self._below.remove(part)
 
     def ask(self) -> None:
         """Ask every thread to stop at its next step."""
         self._asked.set()
+        for part in list(self._below):
+            part.ask()
 
     @property
     def asked(self) -> bool:

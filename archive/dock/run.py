@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from archive.core.errors import Fault, LiuhenError, Malformed, Mismatch, Refusal, ServerRefused, SourceChanged, Unavailable
 from archive.core.manifest import signing_bytes
-from archive.dock import reading, receipts, scanner
-from archive.dock.board import size_text
+from archive.dock import reading, receipts, scanner, words
 from archive.dock.describe import Reading, describe
 from archive.dock.journal import State
 from archive.dock.pace import Patience, Stopped
@@ -121,7 +120,7 @@ class Dock:
             try:
                 self._means.server.sign_in()
             except Unavailable as why:
-                self._board.line(f"waiting    for the archive: {why}", style="yellow")
+                self._board.tell("archive_away", trouble=str(why), style="yellow")
                 patience.wait(why)
             else:
                 return
@@ -146,7 +145,7 @@ class Dock:
                 try:
                     return self._docked(source, folder)
                 except SourceChanged:
-                    self._board.line(f"changed    {source.shown}: hashing it anew", style="yellow")
+                    self._board.tell("changed", path=source.shown, style="yellow")
                     source = source.as_now()
             outcome = Outcome(source.shown, source.size, "changing", trouble="the file keeps changing", fault=True)
         except Stopped:
@@ -170,8 +169,7 @@ class Dock:
             return False
         if identity not in self._gone:
             self._gone.add(identity)
-            label = source.carrier.label
-            self._board.line(f"gone       {label}: it was pulled; what it still holds is docked when it is back", style="red")
+            self._board.tell("gone", carrier=source.carrier.label, style="red")
         return True
 
     def _docked(self, source: Source, folder: Folder) -> Outcome:
@@ -264,14 +262,14 @@ class Dock:
     def _collect(self, wait_s: float, flawed: list[str]) -> int:
         def told(entry: Entry, trouble: str | None) -> None:
             if trouble is None:
-                self._board.line(f"verified   {entry.number}  {entry.shown}", style="green")
+                self._board.tell("receipt", number=entry.number, path=entry.shown, style="green")
             else:
                 flawed.append(f"{entry.number}: {trouble}")
-                self._board.line(f"flawed     {entry.number}  {trouble}", style="bold red")
+                self._board.tell("receipt_flawed", number=entry.number, trouble=trouble, style="bold red")
 
         missing = len(self._means.journal.waiting(self._credential.archive))
         if missing:
-            self._board.line(f"waiting    for {missing} receipts: the archive reads back what it stored")
+            self._board.tell("receipts", count=missing)
         waiting = receipts.collect(
             journal=self._means.journal,
             server=self._means.server,
@@ -288,7 +286,8 @@ class Dock:
         def told(one: Freed) -> None:
             freed.append(one)
             style = "red" if one.flaw or one.fault else "yellow" if one.reason else "green"
-            self._board.line(f"{one.state:<10} {one.number}  {one.path}  {one.reason or ''}".rstrip(), style=style)
+            reason = one.reason or ""
+            self._board.tell("release", state=one.state, number=one.number, path=one.path, reason=reason, style=style)
 
         Release(means=self._means, credential=self._credential, told=told).run(scans, jobs=self._plan.jobs)
 
@@ -306,6 +305,6 @@ class Dock:
         style = "red" if outcome.trouble else ""
         said = outcome.trouble or outcome.number or ""
         if outcome.again:
-            said += " (these bytes were docked before)"
-        self._board.line(f"{outcome.state:<10} {outcome.path}  {size_text(outcome.size)}  {said}", style=style)
+            said += " " + words.say("again", self._board.tongue)
+        self._board.tell("file", state=outcome.state, path=outcome.path, size=outcome.size, said=said, style=style)
         return outcome

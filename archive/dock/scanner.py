@@ -31,6 +31,7 @@ from archive.dock.scan import Passed, Scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from archive.dock.journal import Entry, Journal
     from archive.dock.scan import Source
@@ -80,11 +81,10 @@ class Stillness:
         return max(status.st_mtime, status.st_ctime) <= wall - self.settle_s
 
 
-def documents(scan: Scan, *, station: str, archive: str, journal: Journal) -> Scan:
-    """Return the scan with every image's place in its document.
+def documents(scan: Scan, root: Path, *, station: str, archive: str, journal: Journal) -> Scan:
+    """Return the scan of a scanner's folder with every image's place in its document.
 
-    Raises:
-        OSError: never; what cannot be read is by itself, and is told of when its turn comes.
+    What cannot be read is by itself, and is told of when its turn comes.
     """
     grouped: dict[tuple[str, ...], list[Source]] = {}
     for source in scan.files:
@@ -92,7 +92,7 @@ def documents(scan: Scan, *, station: str, archive: str, journal: Journal) -> Sc
     placed: list[Source] = []
     for folder, sources in grouped.items():
         images = {source: _is_page(source) for source in sources}
-        together = bool(folder) and all(images.values())
+        together = root.is_dir() and sources[0].path.parent != root and all(images.values())
         if together:
             placed += _together(folder, sources, station=station, archive=archive, journal=journal)
         else:

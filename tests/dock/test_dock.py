@@ -52,7 +52,7 @@ class Station:
         return [sys.executable, "-m", "archive.dock", *map(str, arguments), *to_here, "--json"]
 
     def start(self, *arguments, failpoint=None):
-        environment = {**self.server.environment, **({"LIUHEN_FAILPOINT": failpoint} if failpoint else {})}
+        environment = {**self.server.environment, "LC_ALL": "en_US.UTF-8", **({"LIUHEN_FAILPOINT": failpoint} if failpoint else {})}
         return subprocess.Popen(
             self.command(*arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
         )
