@@ -68,12 +68,12 @@ CASES = [
     ("FLAC", b"fLaC\0\0\0\x22", "audio", "flac", "audio/flac"),
     ("JPEG", b"\xff\xd8\xff\xe1", "photo", "jpeg", "image/jpeg"),
     ("PNG", b"\x89PNG\r\n\x1a\n", "photo", "png", "image/png"),
-    ("TIFF, little end first", b"II*\0", "photo", "tiff", "image/tiff"),
-    ("TIFF, big end first", b"MM\0*", "photo", "tiff", "image/tiff"),
+    ("TIFF, little end first", b"II*\0", "document", "tiff", "image/tiff"),
+    ("TIFF, big end first", b"MM\0*", "document", "tiff", "image/tiff"),
     ("PDF", b"%PDF-1.7\n", "document", "pdf", "application/pdf"),
     ("PDF after a scanner's junk", b"\r\n\0\0junk%PDF-1.4", "document", "pdf", "application/pdf"),
     ("ZIP", b"PK\x03\x04\x14\0\0\0mimetype", "document", "zip", "application/zip"),
-    ("OFD", b"PK\x03\x04\x14\0\0\0\0\0OFD.xml", "document", "ofd", "application/ofd"),
+    ("OFD", b"PK\x03\x04" + bytes(26) + b"OFD.xml", "document", "ofd", "application/ofd"),
     ("playlist", b"#EXTM3U\n#EXTINF:1,\nother.ts\n", "document", "text", "application/vnd.apple.mpegurl"),
     ("playlist behind a byte order mark", b"\xef\xbb\xbf \n#EXTM3U\n", "document", "text", "application/vnd.apple.mpegurl"),
     ("HTML", b"  <!DOCTYPE html><title>x</title>", "document", "text", "text/html"),
@@ -95,7 +95,15 @@ def test_a_files_bytes_tell_what_it_is(head: bytes, kind: str, container: str, m
 
 
 def test_an_ofd_is_known_by_the_directory_at_its_end():
-    assert sniff(b"PK\x03\x04" + b"\0" * 40, b"....OFD.xmlPK\x05\x06").container == "ofd"
+    listed = b"PK\x01\x02" + bytes(42) + b"OFD.xml" + b"PK\x05\x06"
+    assert sniff(b"PK\x03\x04" + b"\0" * 40, listed).container == "ofd"
+
+
+def test_a_zip_that_only_speaks_of_an_ofd_is_a_zip():
+    assert (
+        sniff(b"PK\x03\x04" + bytes(26) + b"readme.txt see OFD.xml", b"PK\x01\x02" + bytes(42) + b"old/OFD.xml").container
+        == "zip"
+    )
 
 
 @given(st.binary(max_size=2048), st.binary(max_size=64))
