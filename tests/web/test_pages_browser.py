@@ -333,7 +333,7 @@ def test_the_timeline_is_worked_by_keyboard_alone(window: Window) -> None:
         assert walked == [numbers[name] for name in ("unclocked", "photo", "paper", "later")]
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("Enter")
-        expect(page.locator("#panel lh-pages .lhd-sheet")).to_be_visible()
+        expect(page.locator("#panel liuhen-scan[data-shown='1']")).to_be_visible()
         page.locator(f'.lht-entry[data-id="{numbers["paper"]}"]').focus()
         page.keyboard.press("ArrowUp")
         page.keyboard.press("Enter")

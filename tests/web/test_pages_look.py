@@ -22,24 +22,22 @@ TIMED = "document.querySelector('lh-player video').currentTime"
 
 def test_pages_of_a_paper_turn_zoom_and_rotate_by_key(window: Window) -> None:
     with window.page(f"/items/{window.archive.numbers['paper']}") as page:
-        stage, sheet, place = (page.locator(f".lhd-{name}") for name in ("stage", "sheet", "place"))
-        expect(place).to_have_text("1 / 2")
-        until(page, "document.querySelector('.lhd-sheet').naturalWidth > 0")
+        stage, place, scale = (page.locator(f".lhs-{name}") for name in ("stage", "count", "scale"))
+        scan = "document.querySelector('liuhen-scan').dataset"
+        expect(place).to_have_text(" / 2")
+        until(page, f"{scan}.shown === '1'")
         stage.focus()
         page.keyboard.press("PageDown")
-        expect(place).to_have_text("2 / 2")
-        until(page, "document.querySelector('.lhd-sheet').complete")
-        page.wait_for_timeout(100)
-        fitted = sheet.bounding_box()
-        assert fitted["height"] <= stage.bounding_box()["height"]
+        until(page, f"{scan}.shown === '2'")
+        fitted = int(scale.text_content().removesuffix("%"))
         page.keyboard.press("+")
-        assert sheet.bounding_box()["height"] == pytest.approx(fitted["height"] * 1.25, rel=0.01)
+        until(page, f"{round(fitted * 1.25)} - parseInt(document.querySelector('.lhs-scale').textContent) <= 1")
         page.keyboard.press("0")
         page.keyboard.press("r")
-        turned = sheet.bounding_box()
-        assert turned["width"] > turned["height"]
+        until(page, f"{scan}.turn === '90'")
+        assert int(scale.text_content().removesuffix("%")) != fitted
         page.keyboard.press("PageUp")
-        expect(place).to_have_text("1 / 2")
+        until(page, f"{scan}.shown === '1'")
 
 
 def test_a_page_follows_the_work_on_its_item_by_itself(window: Window) -> None:
