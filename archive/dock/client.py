@@ -12,10 +12,10 @@ import base64
 import json
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx
 
@@ -39,6 +39,8 @@ _BUSY = frozenset({408, 409, 423, 425, 429})
 _FINAL = frozenset({"mismatch", "object_missing"})
 """What the archive's own fault cannot be cured of by asking again."""
 _MAX_PROBLEM = 64 * 1024
+RECEIPTS_AT_ONCE = 100
+"""Numbers in one question: what a reverse proxy still takes for a request line."""
 
 
 class OutOfStep(Unavailable):
@@ -74,6 +76,14 @@ class Standing:
     state: str
     accepted: Accepted | None
     refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Receipts by number, and the numbers of which the archive says that it knows none of them."""
+
+    texts: Mapping[str, str]
+    unknown: frozenset[str]
 
 
 class Server:
@@ -194,6 +204,24 @@ class Server:
             return Standing(str(told["state"]), accepted, None if told.get("refusal") is None else str(told["refusal"]))
         except (ValueError, KeyError, TypeError, Malformed) as why:
             raise ServerRefused(reason="no_standing", status=answer.status_code) from why
+
+    def receipts(self, numbers: Sequence[str]) -> Receipts | None:
+        """Return the receipts of up to `RECEIPTS_AT_ONCE` items in one answer; None from an archive that gives them one by one only.
+
+        Raises:
+            ServerRefused, Unavailable: as ever.
+        """
+        query = "&".join(f"number={quote(number)}" for number in numbers)
+        try:
+            answer = self._asked("GET", f"{self._base}/api/v1/receipts?{query}")
+        except Gone:
+            return None
+        try:
+            told = answer.json()
+            texts = {str(number): str(text) for number, text in told["receipts"].items()}
+            return Receipts(texts, frozenset(map(str, told["unknown"])))
+        except (ValueError, KeyError, TypeError, AttributeError) as why:
+            raise ServerRefused(reason="no_receipts", status=answer.status_code) from why
 
     def receipt(self, number: str) -> str | None:
         """Return an item's receipt, None as long as there is none.
