@@ -69,6 +69,7 @@ REASONS: Final = frozenset(
         "interlaced",
         "size",
         "pictures_too_large",
+        "no_preview",
         "photo",
         "document",
         "encrypted",

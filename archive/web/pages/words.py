@@ -172,6 +172,7 @@ PLAN: Mapping[str, str] = {
     "interlaced": N_("The pictures are interlaced; they are transcoded to whole frames."),
     "size": N_("The pictures are larger than browsers decode; they are transcoded."),
     "pictures_too_large": N_("The pictures are larger than is decoded here. The original is kept and can be downloaded."),
+    "no_preview": N_("Documents of this kind are kept and not shown."),
     "photo": N_("This is a photo."),
     "document": N_("This is a document."),
     "encrypted": N_("The tracks are encrypted; without the maker's key nothing can be played. The original is kept."),
