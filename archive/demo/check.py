@@ -18,7 +18,7 @@ from archive.core.errors import LiuhenError
 from archive.core.instant import SECOND, Instant, iso, parse
 from archive.core.manifest import SIGNING_CONTEXT
 from archive.core.receipt import Receipt
-from archive.demo.volume import Deposit, Replay
+from archive.demo.volume import A, Deposit, Replay
 from archive.dock import credential
 
 if TYPE_CHECKING:
@@ -47,13 +47,17 @@ class Taken:
     """A file of the volume beside what the archive says of it."""
 
     deposit: Deposit
-    digest: str
     item: dict[str, Any]
 
     @property
     def name(self) -> str:
         """The file's name on the volume."""
         return self.deposit.path.name
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 it had on the volume."""
+        return self.deposit.digest
 
     @property
     def number(self) -> str:
@@ -68,12 +72,16 @@ def verify(server: Server, shown: Shown) -> list[Check]:
         claims: list[tuple[str, Callable[[], Iterator[str]]]] = [
             ("全部文件已校验，摘要与签名一致 every file is verified with the digest that was signed", lambda: _signed(taken)),
             ("回执签名有效 receipts verify", lambda: _receipts(client, taken, shown)),
+            ("凭回执释放，重点标记留存 freed against receipts, what was marked stays", lambda: _freed(client, taken)),
+            ("国密 SM3 与 SHA-256 并存 SM3 stands beside SHA-256", lambda: _sm3(taken)),
             ("种类由内容判定 kinds are right", lambda: _kinds(taken)),
             ("下载与卷上字节相同 downloads equal what lies on the volume", lambda: _downloads(client, taken)),
             ("原件按封顶区间播放 originals play by capped ranges", lambda: _originals(client, taken)),
             ("衍生件可播放且有来历 renditions play and have a provenance", lambda: _renditions(client, taken)),
             ("录像有海报、故事板、波形 recordings have poster, storyboard, waveform", lambda: _companions(client, taken)),
             ("断电文件标为损坏 the truncated file is damaged, with a finding", lambda: _damaged(taken)),
+            ("断电录像按同机文件重建 it is rebuilt after a healthy file of its recorder", lambda: _rebuilt(client, taken)),
+            ("分段录像连成一段 what the recorder split is one run, one bar", lambda: _runs(client, taken, shown)),
             ("未知文件已保存 what is unknown is kept", lambda: _unknown(taken)),
             ("笔录有两页图像 the record has two page images", lambda: _pages(client, taken)),
             ("照片有缩略图 photos have a view and a thumbnail", lambda: _photos(client, taken)),
@@ -109,7 +117,7 @@ def _together(flaws: Iterable[str]) -> str | None:
 
 def _taken(client: httpx.Client, deposit: Deposit, number: str) -> Taken:
     item = client.get(f"/api/v1/items/{number}").raise_for_status().json()
-    return Taken(deposit, hashlib.sha256(deposit.path.read_bytes()).hexdigest(), item)
+    return Taken(deposit, item)
 
 
 def _signed(taken: list[Taken]) -> Iterator[str]:
@@ -128,11 +136,35 @@ def _receipts(client: httpx.Client, taken: list[Taken], shown: Shown) -> Iterato
     for each in taken:
         answer = client.get(f"/api/v1/items/{each.number}/receipt").raise_for_status()
         receipt = Receipt.parse(note.read(answer.text, keys=known.server_keys, verify=credential.verify))
-        if (str(receipt.number), receipt.sha256.hex, receipt.station) != (each.number, each.digest, known.station):
-            yield f"{each.name}: the receipt is for {receipt.number} {receipt.sha256.hex} from {receipt.station}"
+        said = (str(receipt.number), receipt.sha256.hex, receipt.sm3, receipt.station)
+        if said != (each.number, each.digest, each.deposit.sm3, known.station):
+            yield f"{each.name}: the receipt is for {said}"
         # Ed25519 is deterministic (RFC 8032): the station's key makes this very signature over this manifest, and over no other.
         if known.sign(SIGNING_CONTEXT + each.item["manifest"].encode()).hex() != each.item["signature"]:
             yield f"{each.name}: the station did not sign this manifest"
+
+
+def _freed(client: httpx.Client, taken: list[Taken]) -> Iterator[str]:
+    """Hold what is left on the carriers, and what custody says of it, against the recorder's marks and the time of the receipt."""
+    for each in taken:
+        if each.deposit.path.exists() != each.deposit.marked:
+            yield f"{each.name}: {'still there' if each.deposit.path.exists() else 'removed'}"
+        events = client.get(f"/api/v1/items/{each.number}/events").raise_for_status().json()
+        told = [event for event in events if event["kind"] in {"release", "release barred"}]
+        if [event["kind"] for event in told] != ["release barred" if each.deposit.marked else "release"]:
+            yield f"{each.name}: {[event['kind'] for event in told]}"
+            continue
+        read_back = next(event for event in events if event["kind"] == "fixity check")
+        if told[0]["seq"] < read_back["seq"] or told[0]["facts"]["verified_at"] != each.item["verified_at"]:
+            yield f"{each.name}: freed before it was verified"
+        if each.deposit.marked and told[0]["facts"]["bars"][0]["reason"] != "key_mark":
+            yield f"{each.name}: kept for {told[0]['facts']['bars']}"
+
+
+def _sm3(taken: list[Taken]) -> Iterator[str]:
+    for each in taken:
+        if not each.item["sm3"] == manifest.decode(each.item["manifest"].encode()).sm3 == each.deposit.sm3:
+            yield f"{each.name}: SM3 {each.item['sm3']} instead of {each.deposit.sm3}"
 
 
 def _kinds(taken: list[Taken]) -> Iterator[str]:
@@ -219,6 +251,45 @@ def _damaged(taken: list[Taken]) -> Iterator[str]:
             yield f"{each.name}: {each.item['condition']}, {each.item['findings']}"
         if not each.deposit.damaged and each.item["condition"] == "damaged":
             yield f"{each.name} is called damaged: {each.item['findings']}"
+
+
+def _rebuilt(client: httpx.Client, taken: list[Taken]) -> Iterator[str]:
+    for each in taken:
+        if each.deposit.replay is not Replay.REPAIR:
+            continue
+        copies = [copy for copy in each.item["renditions"] if copy["recipe"] == "repair"]
+        if len(copies) != 1:
+            yield f"{each.name}: {sorted(copy['recipe'] for copy in each.item['renditions'])}"
+            continue
+        provenance = json.dumps(copies[0]["provenance"])
+        healthy = [
+            other.number for other in taken if other.deposit.recorder == each.deposit.recorder and other.number in provenance
+        ]
+        if "rebuild" not in provenance or not healthy:
+            yield f"{each.name}: provenance {provenance[:200]}"
+        got, flaw = _played(client, f"/api/v1/items/{each.number}/renditions/repair")
+        if flaw or hashlib.sha256(got).hexdigest() != copies[0]["sha256"]:
+            yield f"{each.name}: {flaw or 'the bytes are not those the rendition was published with'}"
+
+
+def _runs(client: httpx.Client, taken: list[Taken], shown: Shown) -> Iterator[str]:
+    """Hold the runs of the timeline against the takes that follow one another without a pause."""
+    told = client.get(f"/api/v1/cases/{shown.case_id}/timeline").raise_for_status().json()
+    drawn = [[member["item"] for member in bar["members"]] for lane in told["recorders"] for bar in lane["runs"]]
+    films = sorted((each for each in taken if each.deposit.seconds and each.deposit.letters == "LX"), key=_began)
+    split = [each.number for each in films if each.deposit.recorder == A.recorder]
+    if split not in drawn:
+        yield f"{drawn} instead of {split}"
+    run = client.get(f"/api/v1/items/{split[0]}/run").raise_for_status().json()
+    if [member["item"] for member in run["members"]] != split or any(join["gap_us"] is None for join in run["joins"]):
+        yield f"{run['members']} {run['joins']}"
+    if any(abs(join["gap_us"] or 0) >= 2 * SECOND for join in run["joins"]):
+        yield f"joins of {[join['gap_us'] for join in run['joins']]} µs"
+
+
+def _began(each: Taken) -> Instant:
+    assert each.deposit.started is not None
+    return each.deposit.started
 
 
 def _unknown(taken: list[Taken]) -> Iterator[str]:

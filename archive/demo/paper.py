@@ -1,4 +1,4 @@
-"""The scanned record of the inspection: two A4 pages as an office scanner would give them, slightly askew, greyish, signed, stamped.
+"""The scanned papers of the inspection: A4 pages as an office scanner would give them, slightly askew, greyish, signed, stamped.
 
 The layout follows the 现场笔录 form that market supervision offices fill in; all persons, numbers and the company are invented.
 The same arguments draw the same pages. Not guaranteed: equal bytes across Pillow or font releases.
@@ -53,6 +53,29 @@ def record(inspection: Inspection, target: Path) -> None:
             creationDate=stamp,
             modDate=stamp,
         )
+
+
+SHEETS = ("扣 押 决 定 书", "财 物 清 单", "送 达 回 证")
+
+
+def seizure(inspection: Inspection, target: Path, *, sheet: int) -> None:
+    """Write one sheet, from 1, of the papers of the seizure as an image: the decision, its list of goods, the proof of service."""
+    day, produced = f"{inspection.ends:%Y 年 %m 月 %d 日}", f"{inspection.produced:%Y 年 %m 月 %d 日}"
+    decided = (
+        "当事人衡水某食品有限公司涉嫌经营超过保质期的食品。依照《中华人民共和国行政强制法》第二十四条，决定对附表所列财物予以扣押，"
+        f"期限三十日，自 {day}起算。当事人如不服，可依法申请行政复议或者提起行政诉讼。"
+    )
+    words = (
+        decided,
+        f"传统酥饼，生产日期 {produced}，四箱，每箱二十四袋，共九十六袋。（以下空白）",
+        f"送达文书：扣押决定书、财物清单。送达方式：直接送达。送达时间：{day}。受送达人签名：王某某。",
+    )
+    page, draw = _sheet()
+    draw.text((A4[0] // 2, 150), "衡水市桃城区市场监督管理局", font=font(38, serif=True), fill=INK, anchor="mm")
+    draw.text((A4[0] // 2, 220), SHEETS[sheet - 1], font=font(52, serif=True, bold=True), fill=INK, anchor="mm")
+    _signatures(page, y=_paragraph(draw, words[sheet - 1], y=330) + 120)
+    askew = (0.5, -0.6, 0.3)[sheet - 1]
+    _scanned(page, seed=10 + sheet, degrees=askew).save(target, "JPEG", quality=72, dpi=(DPI, DPI))
 
 
 def _sheet() -> tuple[Image.Image, ImageDraw.ImageDraw]:

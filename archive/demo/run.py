@@ -26,7 +26,6 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from archive.core.digest import Digest
 from archive.core.errors import Unavailable
 from archive.core.instant import from_datetime, iso
 from archive.demo.server import Server, free_port
@@ -147,9 +146,10 @@ def show(folder: Path, server: Server, console: Console, *, docked: Callable[[],
         JobsUnfinished: Work was left after ten minutes.
     """
     volume = _fabricated(folder / "volume", console)
-    credential = server.enrol_station(STATION)
+    credential = server.enrol_station(STATION, "--sm3")
     _dock(server, credential, volume, console)
     docked()
+    _say_freed(volume, console)
     with server.sign_in() as client:
         numbers = _numbers(client, volume)
         case_id = _bind(client, volume, numbers)
@@ -174,11 +174,11 @@ def _fabricated(root: Path, console: Console) -> Volume:
 
 
 def _dock(server: Server, credential: Path, volume: Volume, console: Console) -> None:
-    """Run the real dock with its own bars on our terminal."""
-    console.print("采集站接入 Docking the volume", highlight=False)
+    """Run the real dock with its own bars on our terminal; it frees the recorders of what the archive has."""
+    console.print("采集站接入并释放 Docking the volume, and freeing it", highlight=False)
     offsets = [f"--clock-offset={recorder}={offset // 1_000_000}" for recorder, offset in OFFSETS.items()]
     command = [sys.executable, "-m", "archive.cli", "dock", *map(str, volume.carriers), *offsets]
-    command += ["--server", server.base_url, "--credential", str(credential)]
+    command += ["--release", "--server", server.base_url, "--credential", str(credential)]
     with subprocess.Popen(command, env=server.environment, stdin=subprocess.DEVNULL) as dock:
         try:
             code = dock.wait()
@@ -187,19 +187,29 @@ def _dock(server: Server, credential: Path, volume: Volume, console: Console) ->
             raise
     if code:
         raise DockFailed(exit=code)
-    console.print("[green]✓[/] 全部文件已凭回执入档 Every file is in, against a verified receipt", highlight=False)
+    console.print("[green]✓[/] 全部文件已入档，并有已校验回执 Every file is in, with its verified receipt", highlight=False)
+
+
+def _say_freed(volume: Volume, console: Console) -> None:
+    """Say what the recorders were freed of, by what is there, and what stays by the carrier rule."""
+    kept = [deposit.path.name for deposit in volume.deposits if deposit.path.exists()]
+    freed = len(volume.deposits) - len(kept)
+    console.print(
+        f"[green]✓[/] 凭回执释放 {freed} 个文件；按原始载体规则留存 {len(kept)} 个（重点标记） "
+        f"Recorders freed of {freed} files; kept by the carrier rule: {escape(', '.join(kept))}",
+        highlight=False,
+    )
 
 
 def _numbers(client: httpx.Client, volume: Volume) -> dict[Path, str]:
-    """Return the accession number of each file, found by the digest of what lies on the volume."""
+    """Return the accession number of each file, found by the digest that it had on the volume."""
     items = every_item(client)
     by_digest = {item["sha256"]: item["number"] for item in items}
     found = {}
     for deposit in volume.deposits:
-        digest = Digest.of(deposit.path.read_bytes()).hex
-        if digest not in by_digest:
+        if deposit.digest not in by_digest:
             raise DockFailed(exit=0, missing=deposit.path.name)
-        found[deposit.path] = by_digest[digest]
+        found[deposit.path] = by_digest[deposit.digest]
     return found
 
 

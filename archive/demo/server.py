@@ -147,11 +147,11 @@ class Server:
         )
         return done.stdout.decode("utf-8")
 
-    def enrol_station(self, name: str) -> Path:
+    def enrol_station(self, name: str, *options: str) -> Path:
         """Enrol a station and return the path of its credential file."""
         credential = self.data_dir.parent / f"{self.data_dir.name}.{name}.credential.json"
         credential.unlink(missing_ok=True)
-        self.run("station", "enrol", name, "--out", str(credential))
+        self.run("station", "enrol", name, "--out", str(credential), *options)
         return credential
 
     def account(self) -> SignIn:

@@ -13,7 +13,7 @@ import os
 import struct
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import partial
@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from archive.core.digest import Digest
 from archive.core.instant import MINUTE, SECOND, Instant, local
 from archive.demo import footage, paper, scene
+from archive.sm3 import Sm3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +55,7 @@ class Replay(StrEnum):
 
     ORIGINAL = "original"
     RENDITION = "rendition"
+    REPAIR = "repair"
     PAGES = "pages"
     NONE = "none"
 
@@ -62,7 +65,9 @@ class Deposit:
     """One file of the volume and what the archive must make of it.
 
     `started` is on the recorder's own clock; `verified` is the corrected instant where the offset is known, else None. `bound` says
-    whether the demonstration binds it to the case: some work is left in the inbox.
+    whether the demonstration binds it to the case: some work is left in the inbox. `marked`: the recorder marked it as important, and
+    by the shipped rule it stays there. `sheet`: it is this page of a document that was scanned page by page. Digests and size are those
+    of the finished file, for the recorder is freed of it.
     """
 
     path: Path
@@ -75,6 +80,11 @@ class Deposit:
     pages: int | None = None
     damaged: bool = False
     bound: bool = True
+    marked: bool = False
+    sheet: int | None = None
+    digest: str = ""
+    sm3: str = ""
+    size: int = 0
 
     @property
     def verified(self) -> Instant | None:
@@ -96,7 +106,12 @@ class Volume:
     @property
     def size(self) -> int:
         """Bytes in all."""
-        return sum(deposit.path.stat().st_size for deposit in self.deposits)
+        return sum(deposit.size for deposit in self.deposits)
+
+    @property
+    def scanner(self) -> Path:
+        """The folder that the office scanner writes into; the other carriers are recorders."""
+        return next(carrier for carrier in self.carriers if carrier.name == SCANNER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +147,17 @@ TAKES: tuple[tuple[footage.Camera, footage.Shape, int, int, int, str], ...] = (
     (A, footage.Shape.H264, 32, 32, 2, "MP4"),
     (A, footage.Shape.H264, 64, 32, 3, "MP4"),
     (B, footage.Shape.MJPEG, 8, 30, 1, "AVI"),
+    (B, footage.Shape.H264, 116, 8, 4, "MP4"),
 )
-"""Camera, shape, second of the scene, seconds, sequence, suffix. A records without a break; B misses 38 to 62."""
+"""Camera, shape, second of the scene, seconds, sequence, suffix. A records without a break, and splits what it records: its three files are
+one run. B misses 38 to 62; its last file, made after its battery was changed, is what its damaged one is rebuilt after."""
+
+MARKED = (A.recorder, 3)
+"""Recorder and sequence of the recording that the officer locked: recorders put those into a folder of their own."""
+
+SCANNER = "SCAN"
+SEIZURE = "扣押决定书及财物清单"
+"""The folder, and so the document, of three sheets that were scanned one by one."""
 
 POWER_LOST = (B, 92, 20, 3)
 """Camera, second of the scene, seconds, sequence of the recording that the battery ended: its index was never written."""
@@ -161,9 +185,8 @@ def fabricate(
             for done, future in enumerate(as_completed(work), start=1):
                 step(future.result().path.name, done, len(makers))
         deposits = [future.result() for future in work]
-    for deposit in deposits:
-        _touch(deposit, began)
-    ordered = tuple(sorted(deposits, key=lambda deposit: deposit.path))
+    finished = [_finished(deposit, began) for deposit in deposits]
+    ordered = tuple(sorted(finished, key=lambda deposit: deposit.path))
     carriers = tuple(sorted({root / deposit.path.relative_to(root).parts[0] for deposit in ordered}))
     return Volume(carriers, ordered, began, Instant(began + PAPER_AFTER_S * SECOND))
 
@@ -200,11 +223,12 @@ def _recording(
 ) -> Deposit:
     camera, shape, second, seconds, sequence, suffix = take
     started = plan.clock(camera, second)
-    target = plan.path(camera, "VIDEO", second, sequence, suffix)
+    marked = (camera.recorder, sequence) == MARKED
+    target = plan.path(camera, "Event" if marked else "VIDEO", second, sequence, suffix)
     shot = footage.Take(camera=camera, shape=shape, started=started, into_scene=second, seconds=seconds)
     footage.film(shot, target, props=props, sound=sound, zone=plan.zone)
     replay = Replay.ORIGINAL if shape is footage.Shape.H264 else Replay.RENDITION
-    return Deposit(target, "LX", replay, camera.recorder, camera.officer_number, started, seconds)
+    return Deposit(target, "LX", replay, camera.recorder, camera.officer_number, started, seconds, marked=marked)
 
 
 def _cut_off(plan: Plan, *, props: Path, sound: Path, scratch: Path) -> Deposit:
@@ -217,7 +241,7 @@ def _cut_off(plan: Plan, *, props: Path, sound: Path, scratch: Path) -> Deposit:
     target = plan.path(camera, "VIDEO", second, sequence, "MP4")
     data = whole.read_bytes()
     target.write_bytes(data[: len(data) * 6 // 10])
-    return Deposit(target, "LX", Replay.NONE, camera.recorder, camera.officer_number, started, damaged=True)
+    return Deposit(target, "LX", Replay.REPAIR, camera.recorder, camera.officer_number, started, damaged=True)
 
 
 PHOTOS: tuple[tuple[footage.Camera, int, int, bool], ...] = ((A, 46, 1, True), (A, 60, 2, False), (B, 70, 1, False))
@@ -263,12 +287,22 @@ def _audio(plan: Plan, camera: footage.Camera, *, sound: Path, begin: int, secon
 def _record(plan: Plan) -> Deposit:
     """Write the scanned record where the office scanner puts its files."""
     begins = local(plan.began, plan.zone)
-    folder = plan.root / "SCAN" / f"{begins:%Y%m%d}"
+    folder = plan.root / SCANNER / f"{begins:%Y%m%d}"
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "现场检查笔录.pdf"
     ends = local(Instant(plan.began + PAPER_AFTER_S * SECOND), plan.zone)
     paper.record(paper.Inspection(begins=begins, ends=ends, produced=plan.produced), target)
     return Deposit(target, "WS", Replay.PAGES, pages=2)
+
+
+def _sheet(plan: Plan, number: int) -> Deposit:
+    """Scan one sheet of the document that lies in a folder of its own."""
+    begins, ends = local(plan.began, plan.zone), local(Instant(plan.began + PAPER_AFTER_S * SECOND), plan.zone)
+    folder = plan.root / SCANNER / f"{begins:%Y%m%d}" / SEIZURE
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{number}.jpg"
+    paper.seizure(paper.Inspection(begins=begins, ends=ends, produced=plan.produced), target, sheet=number)
+    return Deposit(target, "WS", Replay.PAGES, bound=False, sheet=number)
 
 
 def _sidecar(plan: Plan) -> Deposit:
@@ -282,7 +316,10 @@ def _sidecar(plan: Plan) -> Deposit:
     return Deposit(target, "WS", Replay.NONE, A.recorder, bound=False)
 
 
-def _touch(deposit: Deposit, began: Instant) -> None:
-    """Give a file the time its recorder closed it, or «modified» would say when the demonstration ran."""
+def _finished(deposit: Deposit, began: Instant) -> Deposit:
+    """Give a file the time its recorder closed it, or «modified» would say when the demonstration ran; return what it is then."""
     closed = (deposit.started or began) + (deposit.seconds or 0) * SECOND
     os.utime(deposit.path, ns=(closed * 1000, closed * 1000))
+    data, sm3 = deposit.path.read_bytes(), Sm3()
+    sm3.update(data)
+    return replace(deposit, digest=Digest.of(data).hex, sm3=sm3.hexdigest(), size=len(data))
