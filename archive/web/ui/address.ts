@@ -5,6 +5,12 @@ import type { Deck } from "./deck";
 import type { Line, Place } from "./run";
 
 const FORM = /^#at=([^,]+),(\d+(?:\.\d+)?)$/;
+/** The file and second that the address names. */
+export function linked(): { readonly number: string; readonly second: number } | undefined {
+  const form = FORM.exec(window.location.hash);
+  return form ? { number: decodeURIComponent(form[1] ?? ""), second: Number(form[2]) } : undefined;
+}
+
 const EVERY_MS = 2000;
 const SETTLED_MS = 250;
 
@@ -22,9 +28,9 @@ export class Address {
 
   /** The place that the address names, if it is on this line. */
   static read(line: Line): Place | undefined {
-    const form = FORM.exec(window.location.hash);
-    const index = form ? line.indexOf(decodeURIComponent(form[1] ?? "")) : -1;
-    return form && index >= 0 ? { index, second: Number(form[2]) } : undefined;
+    const link = linked();
+    const index = link ? line.indexOf(link.number) : -1;
+    return link && index >= 0 ? { index, second: link.second } : undefined;
   }
 
   /** Whether the address says what was written here last. */

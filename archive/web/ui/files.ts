@@ -14,6 +14,12 @@ export interface Details {
   readonly reason: string;
 }
 
+export interface Disturbed {
+  readonly kind: string;
+  readonly start: number;
+  readonly end: number;
+}
+
 /** A file's pictures and sound. */
 export interface Companions {
   board: readonly Tile[];
@@ -72,6 +78,13 @@ export class Files {
     if (!details) return undefined;
     this.known.set(index, details);
     return details;
+  }
+
+  /** The stretches of a file that examination noted, in seconds, as far as they are known. */
+  disturbances(index: number): readonly Disturbed[] {
+    const written = this.known.get(index)?.data["disturbances"];
+    const found = written ? (JSON.parse(written) as { kind: string; start_us: number; end_us: number }[]) : [];
+    return found.map(({ kind, start_us: start, end_us: end }) => ({ kind, start: start / 1e6, end: end / 1e6 }));
   }
 
   /** A file's pictures and sound as far as they are here. */

@@ -20,7 +20,7 @@ import { word } from "./words";
 import { Address } from "./address";
 
 const SPEEDS = [0.25, 0.5, 1, 1.5, 2, 4, 8] as const;
-const DETAILS = ["storyboard", "storyboard-vtt", "waveform", "poster", "rate", "offset-us"] as const;
+const DETAILS = ["storyboard", "storyboard-vtt", "waveform", "poster", "rate", "disturbances"] as const;
 
 export class Player extends HTMLElement {
   static observedAttributes = ["data-storyboard", "data-storyboard-vtt", "data-waveform", "data-sources", "data-poster"];

@@ -21,6 +21,7 @@ export class Rail {
   private readonly buffered = h("div", { class: "lhp-buffered" });
   private readonly played = h("div", { class: "lhp-played" });
   private readonly strip = h("canvas", { class: "lhp-strip", hidden: true, role: "img" });
+  private readonly notes = h("div", { class: "lhp-notes", hidden: true });
   private readonly wave = h("canvas", { class: "lhp-wave", hidden: true, role: "img" });
   private readonly seen = h("div", { class: "lhp-seen" });
   private readonly head = h("div", { class: "lhp-head" });
@@ -42,7 +43,7 @@ export class Rail {
     this.seen.title = word("watched");
     this.preview.append(this.previewPicture, this.previewText);
     this.scrub.append(this.buffered, this.played);
-    this.element.append(this.segments, this.scrub, this.strip, this.wave, this.seen, this.head, this.preview);
+    this.element.append(this.segments, this.scrub, this.strip, this.wave, this.notes, this.seen, this.head, this.preview);
     this.element.addEventListener("pointermove", (event) => this.hover(event), on);
     this.element.addEventListener("pointerleave", () => { this.preview.hidden = true; }, on);
     this.element.addEventListener("pointerdown", (event) => this.grab(event, seek), on);
@@ -80,6 +81,23 @@ export class Rail {
       const { peaks, quiet } = this.files.companions(index) ?? {};
       if (peaks) drawPeaks(this.wave, context, left, width, height, peaks, quiet ?? [], this.line.lasts(index));
     });
+    this.drawNotes();
+  }
+
+  /** Stretches that examination noted: black, unchanging, silent, without sound. */
+  private drawNotes(): void {
+    const length = this.line.length || 1;
+    const marks: HTMLElement[] = [];
+    for (const index of this.line.files.keys()) {
+      for (const { kind, start, end } of this.files.disturbances(index)) {
+        const mark = h("i", { "data-kind": kind });
+        mark.style.left = `${(this.line.position(index, start) / length) * 100}%`;
+        mark.style.width = `${((end - start) / length) * 100}%`;
+        marks.push(mark);
+      }
+    }
+    this.notes.hidden = marks.length === 0;
+    this.notes.replaceChildren(...marks);
   }
 
   private across(canvas: HTMLCanvasElement, paint: (context: CanvasRenderingContext2D, left: number, width: number, height: number, index: number) => void): void {
@@ -133,13 +151,15 @@ export class Rail {
     const tile = sprite && board && !this.line.inGap(position) ? tileAt(board, second) : undefined;
     this.previewPicture.hidden = !tile;
     if (tile && sprite) drawTile(this.previewPicture, sprite, tile);
-    const silence = quiet?.find((one) => one.start <= second && second < one.end);
+    const noted = this.line.inGap(position) ? [] : this.files.disturbances(index).filter((one) => one.start <= second && second < one.end);
+    const silence = noted.length > 0 ? undefined : quiet?.find((one) => one.start <= second && second < one.end);
     const start = this.line.files[index]?.start;
     this.previewText.textContent = [
       this.line.joined ? word("file_of", { number: index + 1, count: this.line.files.length }) : undefined,
       mediaTime(this.line.inGap(position) ? position : second),
       start != null && this.zone ? wallClock(start + Math.round(second * 1e6), this.zone) : undefined,
       join ? joinSaid(join) : undefined,
+      ...noted.map((one) => `${word(`noted_${one.kind}`)} ${shortTime(one.end - one.start)}`),
       silence ? word("silence", { length: shortTime(silence.end - silence.start) }) : undefined,
     ].filter(Boolean).join("  ·  ");
     this.preview.hidden = false;

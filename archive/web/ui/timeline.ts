@@ -4,21 +4,13 @@
 // Dashed = the recorder's clock was never checked, so that the bar's place is what the recorder said.
 
 import htmx from "htmx.org";
+import { linked } from "./address";
+import { bareUntil, drawParts, filesSaid, type Join, type Part, partOf, shortSaid } from "./bars";
 import { dayName, shortTime, wallClock, wallTime, zoneOffset } from "./clock";
 import { h, iconButton, keysDialog, s } from "./dom";
 import { instantAt, place, type Placed, position, type Stretch, ticks } from "./fold";
 import type { Player } from "./player";
-import { joinSaid } from "./rail";
 import { word } from "./words";
-
-/** A file of a bar; `place` counts in the whole run, of which a case may hold only some files. */
-interface Part {
-  readonly number: string;
-  readonly start: number;
-  readonly end: number;
-  readonly place: number;
-  readonly bound: boolean;
-}
 
 interface Entry {
   readonly id: string;
@@ -30,7 +22,7 @@ interface Entry {
   readonly href: string | null;
   readonly row: number;
   readonly parts?: readonly Part[];
-  readonly joins?: readonly { readonly gap: number; readonly by: string }[];
+  readonly joins?: readonly Join[];
   readonly files?: number;
 }
 
@@ -100,6 +92,11 @@ export class TimelineView extends HTMLElement {
     document.addEventListener("lh-time", (event) => this.follow(event));
     new ResizeObserver(() => this.draw()).observe(this.scroller);
     this.draw();
+    // An address that names a file and a second of this case opens there, and waits to be played.
+    const link = linked();
+    const entry = link && this.entries.find((one) => partOf(one, link.number));
+    const part = entry && partOf(entry, link.number);
+    if (entry && part) this.open(entry, (part.start - entry.start) / 1e6 + link.second, false);
   }
 
   private get entries(): readonly Entry[] {
@@ -208,16 +205,17 @@ export class TimelineView extends HTMLElement {
       const y = top + entry.row * ROW[lane.kind] + (ROW[lane.kind] - BAR[lane.kind]) / 2;
       const group = this.entryGroup(entry, lane);
       group.append(s("rect", { x: left, y, width: right - left, height: BAR[lane.kind], rx: 2, class: "lht-bar" }));
-      this.drawParts(group, entry, y, BAR[lane.kind]);
-      const count = entry.parts && entry.parts.length > 1 ? `${entry.label}  ${word("run_files", { count: entry.parts.length })}` : entry.label;
+      drawParts(group, entry, this.axis, y, BAR[lane.kind], this.data.zone);
+      const count = shortSaid(entry);
+      const room = (bareUntil(entry, this.axis) ?? right) - left;
       const spoken = entry.unverified ? `${count}  ${word("clock_unverified")}` : count;
-      const fitting = [spoken, count, entry.label, entry.label.slice(-8), entry.label.slice(-4)].find((text) => textWidth(text) + LABEL_ROOM <= right - left);
+      const fitting = [spoken, count, entry.label, entry.label.slice(-8), entry.label.slice(-4)].find((text) => textWidth(text) + LABEL_ROOM <= room);
       const baseline = y + BAR[lane.kind] / 2 + 5;
       if (fitting) group.append(s("text", { x: left + 6, y: baseline, class: "lht-text" }, fitting));
       else {
-        const room = this.roomAfter(entry, lane) - right;
-        const beside = [entry.label, entry.label.slice(-8)].find((text) => textWidth(text) + LABEL_ROOM <= room);
-        const reach = beside ? textWidth(beside) + LABEL_ROOM : Math.max(0, Math.min(room, LEAST_HIT - (right - left)));
+        const after = this.roomAfter(entry, lane) - right;
+        const beside = [count, entry.label, entry.label.slice(-8)].find((text) => textWidth(text) + LABEL_ROOM <= after);
+        const reach = beside ? textWidth(beside) + LABEL_ROOM : Math.max(0, Math.min(after, LEAST_HIT - (right - left)));
         // A short recording is a bar of few pixels: what can be clicked is wider, and takes the label in.
         group.append(s("rect", { x: left, y, width: right - left + reach, height: BAR[lane.kind], class: "lht-hit" }));
         if (beside) group.append(s("text", { x: right + 5, y: baseline, class: "lht-text lht-beside" }, beside));
@@ -228,27 +226,6 @@ export class TimelineView extends HTMLElement {
         group.append(s("line", { x1: x, x2: x, y1: y, y2: y + BAR[lane.kind], class: "lht-now" }));
       }
       svg.append(group);
-    }
-  }
-
-  /** Where one file ends and the next begins, as thin notches that say what lies between; files that the case does not hold are hollow. */
-  private drawParts(group: SVGGElement, entry: Entry, y: number, height: number): void {
-    for (const part of entry.parts ?? []) {
-      if (part.bound) continue;
-      const left = position(this.axis, part.start);
-      group.append(s("rect", { x: left, y, width: Math.max(1, position(this.axis, part.end) - left), height, class: "lht-unbound" }, s("title", {}, `${part.number}\n${word("unbound_part")}`)));
-    }
-    for (const [index, join] of (entry.joins ?? []).entries()) {
-      const before = entry.parts?.[index];
-      if (!before) continue;
-      const ends = [position(this.axis, before.end), position(this.axis, before.end + join.gap)];
-      const width = Math.max(NOTCH, Math.abs((ends[1] ?? 0) - (ends[0] ?? 0)));
-      const middle = ((ends[0] ?? 0) + (ends[1] ?? 0)) / 2;
-      const said = `${joinSaid({ seconds: join.gap / 1e6, by: join.by })}\n${wallClock(before.end, this.data.zone)}`;
-      group.append(s("g", { class: join.gap < 0 ? "lht-notch lht-overlap" : "lht-notch" },
-        s("rect", { x: middle - width / 2, y, width, height }),
-        s("rect", { x: middle - Math.max(width, NOTCH_HIT) / 2, y, width: Math.max(width, NOTCH_HIT), height, class: "lht-hit" }),
-        s("title", {}, said)));
     }
   }
 
@@ -289,11 +266,7 @@ export class TimelineView extends HTMLElement {
   private entryGroup(entry: Entry, lane: Lane): SVGGElement {
     const { zone } = this.data;
     const times = entry.end > entry.start ? `${wallClock(entry.start, zone)} – ${wallTime(entry.end, zone, true)} (${shortTime((entry.end - entry.start) / 1e6)})` : wallClock(entry.start, zone);
-    const gaps = (entry.joins ?? []).map((join) => Math.abs(join.gap) / 1e6);
-    const files = entry.parts && entry.files && entry.files > 1
-      ? [word("run_files", { count: entry.parts.length === entry.files ? entry.files : `${entry.parts.length} / ${entry.files}` }), ...(gaps.length > 0 ? [`${Math.min(...gaps).toFixed(3)} – ${Math.max(...gaps).toFixed(3)} s`] : [])].join("  ·  ")
-      : undefined;
-    const name = [entry.label, times, files, entry.unverified ? word("clock_unverified") : undefined].filter(Boolean).join("\n");
+    const name = [entry.label, times, filesSaid(entry), entry.unverified ? word("clock_unverified") : undefined].filter(Boolean).join("\n");
     const classes = ["lht-entry", `lht-${lane.kind}`, entry.unverified ? "lht-unverified" : "", this.playing && partOf(entry, this.playing.id) ? "lht-chosen" : ""].join(" ").trim();
     const acts = entry.player !== null || entry.href !== null;
     const group = s("g", { class: classes, "data-id": entry.id, role: acts ? "button" : "img", "aria-label": name.replaceAll("\n", ", "), tabindex: acts && entry.id === (this.current ?? this.firstActing()) ? 0 : -1 }, s("title", {}, name));
@@ -312,7 +285,7 @@ export class TimelineView extends HTMLElement {
   }
 
   /** Opens an entry at a second from its start; of a run, the file in which that second lies. */
-  private open(entry: Entry, second: number): void {
+  private open(entry: Entry, second: number, playing = true): void {
     const instant = entry.start + second * 1e6;
     const part = entry.parts?.find((one) => instant < one.end) ?? entry.parts?.at(-1);
     const id = part?.number ?? entry.id;
@@ -333,7 +306,7 @@ export class TimelineView extends HTMLElement {
       return;
     }
     const address = part ? `/items/${encodeURIComponent(part.number)}/panel` : entry.player;
-    void htmx.ajax("get", `${address}?at=${at.toFixed(3)}`, { target, swap: "innerHTML" }).then(() => open()?.play());
+    void htmx.ajax("get", `${address}?at=${at.toFixed(3)}`, { target, swap: "innerHTML" }).then(() => { if (playing) open()?.play(); });
   }
 
   private follow(event: Event): void {
@@ -426,14 +399,7 @@ export class TimelineView extends HTMLElement {
 }
 
 const FOLD_HIT = 40;
-const NOTCH = 1.5;
-const NOTCH_HIT = 7;
 const MINUTE = 60_000_000;
-
-/** The stretch of an entry that an item is: the entry itself, or a file of its run. */
-function partOf(entry: Entry, number: string): { readonly start: number } | undefined {
-  return entry.id === number ? (entry.parts?.find((part) => part.number === number) ?? entry) : entry.parts?.find((part) => part.number === number);
-}
 
 /** The length of an idle stretch in the unit a person would say it in. */
 function idle(us: number): string {
