@@ -17,7 +17,7 @@ from playwright.sync_api import expect
 
 from archive.core import paper
 from tests.browser import VIEWPORT, chromium, needs_chromium
-from tests.server import RunningServer
+from tests.server import RunningServer, wait_for_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -296,3 +296,40 @@ def test_a_document_whose_page_failed_waits_for_it_also_after_a_reload(office: O
     assert [each.sha256.hex for each in office.listed(made).pages] == [
         hashlib.sha256(path.read_bytes()).hexdigest() for path in pages
     ]
+
+
+def kinds(office: Office, number: str) -> tuple[list[str], list[str]]:
+    """The jobs of an item, and its custody events but for looks and for what is made once of the same bytes; the kinds of both."""
+    jobs = wait_for_jobs(office.client, number)
+    events = office.client.get(f"/api/v1/items/{number}/events").raise_for_status().json()
+    passing = {"viewing", "derivation", "dissemination"}
+    return sorted(str(job["kind"]) for job in jobs), sorted(each["kind"] for each in events if each["kind"] not in passing)
+
+
+def test_a_scanner_s_folder_and_the_page_end_in_the_same_accession(office: Office, tmp_path: Path) -> None:
+    folder = tmp_path / "scanner" / "询问笔录"
+    folder.mkdir(parents=True)
+    pages = [scan(folder / f"scan_{place:04d}.png", 60 + 30 * place) for place in (1, 2, 3)]
+    station = office.server.enrol_station("scanner-1")
+    done = office.server.dock(station, folder.parent, "--scanner", "--settle", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with office.page() as (page, _sent):
+        page.set_input_files("[data-part=files]", pages)
+        page.click("[data-part=gather]")
+        page.fill(".lhu-draft input", "询问笔录")
+        page.click("[data-part=start]")
+        page.locator("tr.lhu-paper a").wait_for(timeout=20_000)
+        by_hand = page.locator("tr.lhu-paper a").inner_text()
+    every = office.client.get("/api/v1/items", params={"q": "询问笔录"}).raise_for_status().json()["items"]
+    found = {row["number"]: row["source"] for row in every if row["name"] == "询问笔录"}
+    assert sorted(found.values()) == sorted(["scanner-1", found[by_hand]])
+    (docked,) = set(found) - {by_hand}
+
+    lists = [office.listed(number) for number in (docked, by_hand)]
+    assert lists[0].title == lists[1].title == "询问笔录"
+    facts = [[(each.sha256.hex, each.size, each.media_type) for each in listed.pages] for listed in lists]
+    assert facts[0] == facts[1]
+    assert [sha256 for sha256, _size, _type in facts[0]] == [hashlib.sha256(path.read_bytes()).hexdigest() for path in pages]
+    assert kinds(office, docked) == kinds(office, by_hand)
+    for one, other in zip(lists[0].pages, lists[1].pages, strict=True):
+        assert kinds(office, str(one.number)) == kinds(office, str(other.number))

@@ -85,6 +85,10 @@ class Uploading extends HTMLElement implements Acts {
     this.press("gather", () => this.gather());
     this.press("pause", () => { if (this.sender.paused) this.sender.goOn(); else this.sender.pause(); this.draw(); });
     this.press("again", () => { for (const [one] of this.rows) if (["refused", "broken"].includes(one.state)) this.retry(one); });
+    this.press("wrong", () => {
+      const only = this.spot("list").classList.toggle("is-wrong-only");
+      this.spot("wrong").setAttribute("aria-pressed", String(only));
+    });
     this.press("clear", () => { for (const [one] of [...this.rows]) if (["verified", "cancelled"].includes(one.state) && !one.leaf) this.takeAway(one); });
     this.addEventListener("click", (event) => {
       const button = (event.target as Element).closest<HTMLElement>("[data-missing]");
@@ -354,6 +358,9 @@ class Uploading extends HTMLElement implements Acts {
     this.file("pause").hidden = going === 0 && !this.sender.paused;
     this.file("pause").textContent = this.sender.paused ? word("go_on_all") : word("pause_all");
     this.file("again").hidden = count("refused", "broken") === 0;
+    const wrong = count("refused", "broken", "flawed");
+    if (wrong === 0 && !this.file("wrong").hidden) this.spot("list").classList.remove("is-wrong-only");
+    this.file("wrong").hidden = wrong === 0 || wrong === all.length;
     this.file("clear").hidden = !all.some((one) => ["verified", "cancelled"].includes(one.state) && !one.leaf);
     this.drawWhole(all.filter((one) => !["staged", "cancelled", "refused"].includes(one.state)), going);
   }
