@@ -168,12 +168,15 @@ def notes_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     with opened(resources, job, report) as bench:
         examined = probed(bench)
         known: dict[str, object] = {}
-        if examined.audio is not None:
-            known["sound_notes"] = _sound(bench, examined.audio, examined.facts.duration_us or 0).as_json()
+        heard = None if examined.audio is None else _sound(bench, examined.audio, examined.facts.duration_us or 0)
+        if heard is not None:
+            known["sound_notes"] = heard.as_json()
         lost = _transport(bench) if bench.sniffed.container == "mpegts" and not bench.derived else None
 
     def write(session: Session, _now: Instant) -> None:
         technical.merge(session, sha256=bench.original, facts=known)
+        if heard is None and examined.audio is not None:
+            technical.found(session, sha256=bench.original, code="sound_unreadable")
         if lost is None:
             return
         if lost.breaks:
@@ -186,7 +189,8 @@ def notes_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     return write
 
 
-def _sound(bench: Bench, audio: media.Audio, duration_us: int) -> Notes:
+def _sound(bench: Bench, audio: media.Audio, duration_us: int) -> Notes | None:
+    """Measure the sound; None if nothing of it can be decoded."""
     heard: list[Heard] = []
     most = 2 * min(max(duration_us, 30_000_000), DAY) // 100_000
 
@@ -199,7 +203,12 @@ def _sound(bench: Bench, audio: media.Audio, duration_us: int) -> Notes:
     printed = _Printed(read)
     limits = bench.limits(duration_us=duration_us)
     argv = ffmpeg.loudness(bench.origin, audio=audio)
-    bench.run(argv, limits=limits, note="notes", on_bytes=printed.take, busy_seconds=UNTIL_CPU_LIMIT)
+    try:
+        bench.run(argv, limits=limits, note="notes", on_bytes=printed.take, busy_seconds=UNTIL_CPU_LIMIT)
+    except ToolFailed as failed:
+        if heard or not said_no(failed):
+            raise
+        return None
     printed.finish()
     return disturbance.sound(heard, duration_us)
 
