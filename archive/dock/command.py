@@ -177,6 +177,7 @@ def dock(
         wait_s=wait_limit_s if wait else None,
         retry_refused=retry_refused,
         release=release,
+        handed_over=str(credential_file.parent) == os.environ.get("CREDENTIALS_DIRECTORY"),
     )
     told = Console(stderr=True)
     try:

@@ -62,8 +62,11 @@ class Credential:
         return self.sign(TOKEN_CONTEXT + f"{self.station}\n{nonce}\n".encode())
 
 
-def load(path: Path) -> Credential:
+def load(path: Path, *, handed_over: bool = False) -> Credential:
     """Return the credential in this file.
+
+    `handed_over`: systemd put it there for this service alone. It grants the reading by an access control list, whose mask then stands
+    where the group's rights would.
 
     Raises:
         Malformed: the file cannot be read, is open to others than its owner, or is no credential of this version.
@@ -74,7 +77,7 @@ def load(path: Path) -> Credential:
             data = stream.read(_MAX_FILE)
     except OSError as why:
         raise Malformed(what="credential", path=str(path), reason=why.strerror or "unreadable") from why
-    if stat.S_IMODE(status.st_mode) & 0o077:
+    if stat.S_IMODE(status.st_mode) & (0o037 if handed_over else 0o077):
         raise Malformed(what="credential", path=str(path), reason="readable_by_others", wanted="0600")
     try:
         value = json.loads(data)
@@ -89,8 +92,6 @@ def load(path: Path) -> Credential:
         raise Malformed(what="credential", path=str(path), reason="content") from why
     if len(seed) != _SEED or not keys:
         raise Malformed(what="credential", path=str(path), reason="keys")
-    if sm3 and "sm3" not in hashlib.algorithms_available:
-        raise Malformed(what="credential", path=str(path), reason="sm3_not_in_this_openssl")
     return Credential(station, agency, zone, keys, Ed25519PrivateKey.from_private_bytes(seed), sm3)
 
 

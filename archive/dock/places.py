@@ -89,11 +89,11 @@ def load(path: Path | None) -> tuple[Rule, ...]:
     try:
         with path.open("rb") as stream:
             data = stream.read(_MAX_FILE + 1)
-        table = tomllib.loads(data.decode("utf-8")) if len(data) <= _MAX_FILE else {}
+        table = tomllib.loads(data.decode("utf-8")) if len(data) <= _MAX_FILE else {"too": "large"}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as why:
         raise Malformed(what="places_file", path=str(path), reason=str(why)[:200]) from why
-    rows = table.get("place")
-    if table.keys() != {"place"} or not isinstance(rows, list):
+    rows: object = table.get("place", [])
+    if table.keys() - {"place"} or not isinstance(rows, list):
         raise Malformed(what="places_file", path=str(path), reason="place")
     return tuple(_rule(row, path) for row in rows)
 

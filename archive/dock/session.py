@@ -55,6 +55,8 @@ class Wishes:
     wait_s: float | None
     retry_refused: bool
     release: bool
+    handed_over: bool = False
+    """Whether systemd handed the credential over (LoadCredential=)."""
 
 
 @dataclass(slots=True)
@@ -162,7 +164,7 @@ def opened(wishes: Wishes, *, board: Board, stop: Stop, runs: int = 1) -> Iterat
         JournalBusy: another run of this station is at work.
         Malformed: credential, patterns or journal are not what they must be.
     """
-    station = credential.load(wishes.credential)
+    station = credential.load(wishes.credential, handed_over=wishes.handed_over)
     known = patterns.load(wishes.patterns)
     where = urlsplit(wishes.server)
     if where.scheme == "http" and where.hostname not in _LOOPBACK:
