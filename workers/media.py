@@ -203,7 +203,7 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         publish(session, bench.original, made, now=now)
         _promise(session, job, plan, now=now)
         if examined.lacks_index:
-            jobs.enqueue(session, kind=repairs.RECIPE, item_id=job.item_id, sha256=job.sha256, now=now)
+            repairs.want(session, item_id=job.item_id, now=now)
         repairs.carry_over(session, item_id=job.item_id)
         repairs.call(session, item_id=job.item_id, now=now)
 

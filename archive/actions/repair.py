@@ -75,6 +75,14 @@ def wanted(session: Session, sha256: Digest) -> Wanted:
     return Wanted(own.recorder, tuple(nearest.values())[:MOST_SIBLINGS])
 
 
+def want(session: Session, *, item_id: int, now: Instant) -> None:
+    """Promise the repair of an item, once for each recorder that these bytes are said to be from, and not if it is made already."""
+    item = session.get(Item, item_id)
+    if item is None or session.get(Rendition, (item.sha256, RECIPE)) is not None:
+        return
+    jobs.enqueue(session, kind=RECIPE, item_id=item.id, sha256=item.sha256, payload={"recorder": item.recorder or ""}, now=now)
+
+
 def call(session: Session, *, item_id: int, now: Instant) -> int:
     """Promise the repair of every broken item that waits for such a file as this one, found sound; return how many."""
     healthy = session.get(Item, item_id)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_BOXES = 100_000
 """Enough for a day of fragments of two seconds."""
+_FOLLOWING = frozenset({"moov", "free", "skip", "wide", "mdat", "moof", "uuid", "udta", "meta", "sidx", "mfra", "styp"})
 _FRAGMENT_BOXES = frozenset({"moof", "sidx", "styp"})
 
 
@@ -83,17 +84,17 @@ def outline(container: str, size: int, read_at: Callable[[int, int], bytes]) -> 
 
 
 def media_span(found: Outline, size: int, read_at: Callable[[int, int], bytes]) -> tuple[int, int] | None:
-    """Return where an MP4's samples lie without an index to say so: the first `mdat`'s body, to its end or the file's.
+    """Return where an MP4's samples lie without an index to say so: the first `mdat`'s body, to the next box or the file's end.
 
-    A size that was to be filled in later, 0 or that of the header alone, stretches to the file's end.
+    Without a box after it its size is not believed: recorders fill it in later, and some not at all or wrongly.
     """
     box = next((box for box in found.boxes if box.name == "mdat"), None)
     if box is None:
         return None
     head = 16 if read_at(box.start, 4) == b"\0\0\0\x01" else 8
     start, end = box.start + head, box.start + box.size
-    followed = any(other.start == end for other in found.boxes)
-    return (start, min(end, size)) if followed and box.size > head else (start, size if box.size <= head else min(end, size))
+    followed = any(other.start == end and other.name in _FOLLOWING for other in found.boxes)
+    return start, end if followed and start < end <= size else size
 
 
 def empty_tail(start: int, end: int, read_at: Callable[[int, int], bytes]) -> int:

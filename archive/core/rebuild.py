@@ -296,9 +296,17 @@ def _ending(walker: _Walk, at: int, end: int) -> None:
     found = walker.found
     head = walker.read_at(at, nal.PEEK)
     declared = nal.LENGTH + int.from_bytes(head[: nal.LENGTH], "big")
-    if end - at < declared <= walker.like.longest and nal.unit(head, declared, walker.like.coding, walker.like.headers, declared):
+    within = end - at < declared <= walker.like.longest
+    last = nal.unit(head, declared, walker.like.coding, walker.like.headers, declared) if within else None
+    if last is not None:
         found.cut = True
         found.skipped += end - at
+        if (
+            last.slice and not last.begins and found.offsets and found.offsets[-1] + found.sizes[-1] == at
+        ):  # its first slices are no picture
+            found.skipped += found.sizes[-1]
+            for column in (found.offsets, found.sizes, found.keys, found.orders):
+                column.pop()
     elif end - at <= walker.like.gap:
         walker.sound(at, end)
     else:
