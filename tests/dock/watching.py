@@ -89,7 +89,9 @@ class SmallArchive:
         said = manifests.decode(base64.b64decode(told["manifest"]))
         assert hashlib.sha256(body).hexdigest() == said.sha256.hex
         with self._lock:
-            number = f"131102-LX-2026-{len(self.items) + 1:08d}"
+            known = self.manifests.get(told["signature"])  # as the archive does it: the same signed manifest is the same upload
+            number = known or f"131102-LX-2026-{len(self.items) + 1:08d}"
+            self.manifests[told["signature"]] = number
             self.items[number] = said
         location = {"Location": f"/api/v1/uploads/{number}", "Upload-Offset": str(len(body))}
         return 201, {**location, "Liuhen-Number": number, "Liuhen-Sha256": said.sha256.hex}, b""
