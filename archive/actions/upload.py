@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from archive.actions import intent
@@ -202,16 +202,20 @@ def receiving(session: Session) -> list[UploadView]:
     return [_view(session, row) for row in receiving_rows(session)]
 
 
-def quarantined(session: Session, *, limit: int = 200) -> list[QuarantinedView]:
-    """Return what is kept aside, newest first."""
-    rows = session.execute(
+def quarantined(session: Session, *, limit: int = 50, after: str | None = None) -> list[QuarantinedView]:
+    """Return what is kept aside, newest first; `after` is the upload's id of the last row seen."""
+    seen = None if after is None else session.get(Quarantined, after[:64])
+    query = (
         select(Quarantined, Upload, Station.name, Person.name)
         .join(Upload, Upload.id == Quarantined.upload_id)
         .outerjoin(Station, Station.id == Upload.station_id)
         .outerjoin(Person, Person.id == Upload.person_id)
-        .order_by(Quarantined.at.desc())
+        .order_by(Quarantined.at.desc(), Quarantined.upload_id)
         .limit(limit)
     )
+    if seen is not None:
+        tie = and_(Quarantined.at == seen.at, Quarantined.upload_id > seen.upload_id)
+        query = query.where(or_(Quarantined.at < seen.at, tie))
     return [
         QuarantinedView(
             kept.upload_id,
@@ -222,8 +226,13 @@ def quarantined(session: Session, *, limit: int = 200) -> list[QuarantinedView]:
             station or person or "",
             Instant(kept.at),
         )
-        for kept, _upload, station, person in rows
+        for kept, _upload, station, person in session.execute(query)
     ]
+
+
+def quarantined_count(session: Session) -> int:
+    """Return how much is kept aside."""
+    return session.scalar(select(func.count()).select_from(Quarantined)) or 0
 
 
 def row_of(session: Session, upload_id: str) -> Upload:

@@ -83,6 +83,7 @@ ROUTES = {
     "GET /items": Act.ITEM_LIST,
     "GET /items.csv": Act.ITEM_LIST,
     "GET /items/{number}": Act.ITEM_READ,
+    "GET /items/{number}/receipt": Act.RECEIPT_READ,
     "GET /items/{number}/sheets": Act.ITEM_READ,
     "GET /items/{number}/panel": Act.ITEM_READ,
     "GET /items/{number}/progress": Act.ITEM_READ,

@@ -157,3 +157,29 @@ def test_a_document_that_waits_is_shown_to_its_sender_and_in_the_inbox_until_it_
 
 def _all(root: type) -> set[type]:
     return {root} | {each for child in root.__subclasses__() for each in _all(child)}
+
+
+def test_a_receipt_is_a_page_with_its_facts_and_the_signed_note(archive: World) -> None:
+    with archive.client("en") as client:
+        number = send(client, b"\xff\xd8\xff\xe0 receipt").headers["Liuhen-Number"]
+        assert client.get(f"/items/{number}/receipt").status_code == 425
+        work(archive.resources)
+        text = client.get(f"/items/{number}/receipt").text
+        signed = client.get(f"/api/v1/items/{number}/receipt").text
+        assert unescape(re.findall(r"<pre[^>]*>(.*?)</pre>", text, re.DOTALL)[0]) == signed
+        assert str(archive.resources.signer.key).replace("+", "&#43;") in text or str(archive.resources.signer.key) in text
+        assert f'href="/items/{number}/receipt"' in client.get(f"/items/{number}").text
+
+
+def test_the_quarantine_is_turned_page_by_page_and_no_row_is_lost(archive: World) -> None:
+    with archive.client() as client:
+        for count in range(53):
+            assert send(client, b"%d" % count, sha256="0" * 64).status_code == 460
+        first = client.get("/quarantine").text
+        (link,) = re.findall(r'href="(/quarantine\?after=\w+)" rel="next"', first)
+        second = client.get(link).text
+        rows = [set(re.findall(r'class="mono"><span class="clip" title="(\w{32})"', text)) for text in (first, second)]
+        assert [len(each) for each in rows] == [50, 3]
+        assert not rows[0] & rows[1]
+        assert 'rel="next"' not in second
+        assert "53" in second

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +18,7 @@ from archive.web.pages.table import csv_answer
 from archive.web.pages.words import N_
 
 router = APIRouter()
+PAGE = 50
 _HEAD = (
     N_("Since"),
     N_("Name"),
@@ -30,10 +31,24 @@ _HEAD = (
 
 
 @router.get("/quarantine")
-def quarantine(request: Request, caller: Annotated[Caller, Depends(allow(Act.UPLOAD_LIST))]) -> Response:
+def quarantine(
+    request: Request,
+    caller: Annotated[Caller, Depends(allow(Act.UPLOAD_LIST))],
+    after: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
     """Show what is kept apart."""
     with resources_of(request).reading() as session:
-        return page(request, caller, "quarantine.html", session=session, rows=upload.quarantined(session))
+        rows = upload.quarantined(session, limit=PAGE + 1, after=after)
+        return page(
+            request,
+            caller,
+            "quarantine.html",
+            session=session,
+            rows=rows[:PAGE],
+            total=upload.quarantined_count(session),
+            after=after,
+            next=rows[PAGE - 1].upload_id if len(rows) > PAGE else None,
+        )
 
 
 @router.get("/quarantine.csv")
