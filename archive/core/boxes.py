@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from archive.core import tiff
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,7 +74,7 @@ def outline(container: str, size: int, read_at: Callable[[int, int], bytes]) -> 
         read_at: gives up to so many bytes from an offset (offset, count).
 
     Returns:
-        The outline of a `mov`, `avi`, `wav` or `matroska`; None for other containers.
+        The outline of a `mov`, `avi`, `wav` or `matroska`, of a `tiff` only what is missing; None for other containers.
     """
     if container == "mov":
         return _iso(size, read_at)
@@ -80,6 +82,8 @@ def outline(container: str, size: int, read_at: Callable[[int, int], bytes]) -> 
         return _riff(size, read_at)
     if container == "matroska":
         return _matroska(size, read_at)
+    if container == "tiff":
+        return Outline((), max(0, tiff.stated_end(size, read_at) - size))
     return None
 
 

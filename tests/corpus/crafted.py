@@ -233,6 +233,22 @@ def archive(entries: Sequence[tuple[str, bytes]]) -> bytes:
     return out.getvalue()
 
 
+def ofd() -> bytes:
+    """An OFD of one empty page (GB/T 33190-2016 7)."""
+    space = b'xmlns:ofd="http://www.ofdspec.org/2016"'
+    entry = (
+        b"<ofd:DocInfo><ofd:Title>\xe7\xac\x94\xe5\xbd\x95</ofd:Title></ofd:DocInfo><ofd:DocRoot>Doc_0/Document.xml</ofd:DocRoot>"
+    )
+    page = b'<ofd:Pages><ofd:Page ID="1" BaseLoc="Pages/Page_0/Content.xml"/></ofd:Pages>'
+    return archive(
+        [
+            ("OFD.xml", b'<ofd:OFD %b Version="1.0" DocType="OFD"><ofd:DocBody>%b</ofd:DocBody></ofd:OFD>' % (space, entry)),
+            ("Doc_0/Document.xml", b"<ofd:Document %b>%b</ofd:Document>" % (space, page)),
+            ("Doc_0/Pages/Page_0/Content.xml", b"<ofd:Page %b/>" % space),
+        ]
+    )
+
+
 def nested_zip(first: str = "OFD.xml", depth: int = 5) -> bytes:
     """Ten copies of ten copies of … 10 MB of nothing: 10^5 times that, in a few kB."""
     inner = archive([("0", b"\0" * 10_000_000)])

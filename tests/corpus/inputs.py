@@ -149,7 +149,8 @@ def playlist_in_avi() -> bytes:
     size = struct.unpack_from("<I", data, at + 4)[0]
     header = data[at : at + 4] + struct.pack("<I", size + len(text)) + data[at + 8 : at + 8 + size] + text
     chunk = b"02tx" + struct.pack("<I", len(gab)) + gab + b"\0" * (len(gab) % 2)
-    body = data[at + 8 + size : head + 4] + chunk + data[head + 4 :]
+    movi = struct.pack("<I", struct.unpack_from("<I", data, head - 4)[0] + len(chunk))
+    body = data[at + 8 + size : head - 4] + movi + b"movi" + chunk + data[head + 4 :]
     made_of = data[8:at] + header + body
     return b"RIFF" + struct.pack("<I", len(made_of)) + made_of
 
@@ -170,7 +171,7 @@ BYTES: dict[str, Callable[[], bytes]] = {
     "fax.tif": drawn("1", "TIFF", compression="group4"),
     "paper.pdf": paged,
     "locked.pdf": crafted.locked_pdf,
-    "record.ofd": lambda: crafted.archive([("OFD.xml", b"<ofd:OFD/>"), ("Doc_0/Document.xml", b"<x/>")]),
+    "record.ofd": crafted.ofd,
     "letter.docx": lambda: crafted.archive([("[Content_Types].xml", b"<Types/>"), ("word/document.xml", b"<w/>")]),
     "old.doc": lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 512,
     "locked.zip": crafted.locked_zip,

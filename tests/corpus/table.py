@@ -68,9 +68,9 @@ def _rows(text: str) -> list[Row]:
 def _makes(words: str) -> frozenset[str]:
     makes: set[str] = set()
     for word in words.split():
-        pages = re.fullmatch(r"pages:(\d+)", word)
+        pages = re.fullmatch(r"pages:(\d+)-(\d+)", word)
         if pages:
-            makes |= {f"{stem}-{page:04d}" for page in range(1, int(pages[1]) + 1) for stem in ("page", "thumb")}
+            makes |= {f"{stem}-{page:04d}" for page in range(int(pages[1]), int(pages[2]) + 1) for stem in ("page", "thumb")}
         else:
             makes |= _GROUPS.get(word, {word})
     return frozenset(makes)
