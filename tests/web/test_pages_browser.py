@@ -139,7 +139,7 @@ def test_storyboard_and_wave_are_drawn_on_the_same_scale_and_hover_previews(film
     expect(film.locator(".lhp-preview")).to_be_visible()
     expect(film.locator(".lhp-preview canvas")).to_be_visible()
     expect(film.locator(".lhp-preview-text")).to_contain_text("0:00:06.0")
-    expect(film.locator(".lhp-preview-text")).to_contain_text("静音")
+    expect(film.locator(".lhp-preview-text")).to_contain_text("完全无声")
 
 
 def test_dragging_along_the_wave_seeks(film: Page) -> None:
