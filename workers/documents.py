@@ -15,7 +15,7 @@ from archive.actions import jobs, rendition, technical
 from archive.adapters import documents, photos, tiling
 from archive.adapters.documents import Document
 from archive.adapters.rendering import versions
-from archive.core.errors import RenditionRejected
+from archive.core.errors import RenditionRejected, ToolFailed
 from archive.core.instant import SECOND, Instant
 from archive.core.jobs import KINDS
 from archive.failpoints import failpoint
@@ -35,6 +35,8 @@ VERSION = 1
 BATCH = 16
 """Pages published at once: a transaction and its custody events every second or two, and no more than that to draw again."""
 BATCH_LASTS = 1 * SECOND
+BREAKDOWNS = 20
+"""Pages of one document at which the tool may break down before the document itself is held to be what breaks it."""
 SOMEBODY_WAITS = KINDS["tiles"].priority
 """Jobs of this priority go before the rest of a long document: it is handed back, and goes on where it was."""
 
@@ -45,7 +47,11 @@ def first_page(bench: Bench) -> tuple[Document, list[Made]]:
     Raises:
         ToolFailed: the renderer itself failed.
     """
-    document, argv = documents.look(bench.jail, bench.source, bench.sniffed.container, bench.scratch, first=True)
+    try:
+        document, argv = documents.look(bench.jail, bench.source, bench.sniffed.container, bench.scratch, first=True)
+    except ToolFailed:
+        # Whatever drawing the first page does to the tool, the others may do well; what there is can be told without drawing.
+        return documents.look(bench.jail, bench.source, bench.sniffed.container, bench.scratch)[0], []
     return document, _kept(bench, [page for page in (1,) if page in document.sizes], argv)
 
 
@@ -61,18 +67,41 @@ def pages(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         facts = _facts(resources, bench)
         missing = [page for page in facts.sizes if page not in facts.drawn]
         batch = _Batch(bench, job, report, done=len(facts.sizes) - len(missing), total=len(facts.sizes))
-        unread: tuple[int, ...] = ()
-        if missing:
-            form = bench.sniffed.container
-            document, _ = documents.draw(bench.jail, bench.source, form, bench.scratch, wanted=missing, on_page=batch.add)
-            batch.store()
-            unread = document.unread
+        unread = _drawn(bench, batch, missing)
 
     def write(session: Session, _now: Instant) -> None:
         if unread:
             technical.merge(session, sha256=bench.original, facts={"pages_unread": sorted({*facts.unread, *unread})})
 
     return write
+
+
+def _drawn(bench: Bench, batch: _Batch, missing: list[int]) -> set[int]:
+    """Draw these pages, passing over those at which the tool breaks down; return the pages that cannot be drawn.
+
+    Raises:
+        ToolFailed: it breaks down whatever it is given.
+    """
+    unread: set[int] = set()
+    wanted = sorted(missing)
+    for left in range(BREAKDOWNS, -1, -1):
+        if not wanted:
+            break
+        try:
+            document, _ = documents.draw(
+                bench.jail, bench.source, bench.sniffed.container, bench.scratch, wanted=wanted, on_page=batch.add
+            )
+        except ToolFailed as failed:
+            batch.store()
+            wanted = [page for page in wanted if page not in batch.seen]
+            if not left or not wanted or failed.facts.get("reason") == "not_started":
+                raise
+            unread.add(wanted.pop(0))
+        else:
+            unread.update(document.unread)
+            break
+    batch.store()
+    return unread
 
 
 def page(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
@@ -163,12 +192,14 @@ class _Batch:
         self._bench, self._job, self._report = bench, job, report
         self._done, self._total = done, total
         self._pages: list[int] = []
+        self.seen: set[int] = set()
         self._argv: list[str] = []
         self._stored_at = bench.resources.now()
 
     def add(self, page: int, argv: list[str]) -> None:
         """Take a page whose pictures are in the scratch directory."""
         self._pages.append(page)
+        self.seen.add(page)
         self._argv = argv
         if len(self._pages) >= BATCH or self._bench.resources.now() - self._stored_at >= BATCH_LASTS:
             self.store()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from archive.core.errors import ToolFailed
 from archive.core.tiles import MAX_FILE
 
 MAX_LINES: Final = 10_000
+ONE_PAGE_SECONDS: Final = 60
+"""Processor time of one page, for which somebody waits: the worst of a real scanner's took two."""
 _LIMITS: Final = Limits(
     address_space=1536 * MIB,  # a picture of forty megapixels in four bytes, twice, a page of PDFium's, and the libraries
     memory=896 * MIB,  # so that with the libraries a worker stays below a gigabyte, whatever a page draws inside itself
@@ -90,6 +92,8 @@ def render(
     words = command(view, task, form, draw=draw, wanted=wanted, large=large)
     program = [*python, str(script), *words[words.index(script.name) + 1 :]]
     limits = _LARGE_LIMITS if large else _LIMITS
+    if wanted == "first" or wanted.isdecimal():
+        limits = replace(limits, cpu_seconds=ONE_PAGE_SECONDS if task == "pages" else limits.cpu_seconds)
     cell = jail.cell(program, source=source, scratch=scratch, limits=limits, readable=[*readable, script])
     lines: list[Line] = []
     rest = bytearray()

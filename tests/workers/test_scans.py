@@ -248,3 +248,23 @@ def test_what_a_page_was_made_with_stands_beside_it(shop: Workshop, tmp_path: Pa
         found = items.find(session, number)
         assert jobs.of_item(session, found.id, found.sha256.hex)
         assert isinstance(found.sha256, Digest)
+
+
+def test_a_page_at_which_the_tool_breaks_down_keeps_no_other_from_being_drawn(
+    shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The flaw: one page ends its renderer, every attempt ends at it, and the pages after it are never seen."""
+    number = shop.take_in(scans.book(tmp_path / "book.pdf", 6, size=(413, 585)))
+    run_lane(shop, "quick")
+    child = tmp_path / "render_child.py"
+    whole = Path(rendering.render_child.__file__).read_text("utf-8")
+    child.write_text(
+        whole.replace(
+            "                page = document[number - 1]\n",
+            "                assert number != 4\n                page = document[number - 1]\n",
+        )
+    )
+    monkeypatch.setattr(rendering.render_child, "__file__", str(child))
+    run_lane(shop, "media")
+    assert [one.state for one in pages(shop, number)] == [*[State.READY] * 3, State.UNREADABLE, State.READY, State.READY]
+    assert shop.jobs(number)["pages"].state == "done"
