@@ -84,6 +84,10 @@ def verify(server: Server, shown: Shown) -> list[Check]:
             ("分段录像连成一段 what the recorder split is one run, one bar", lambda: _runs(client, taken, shown)),
             ("未知文件已保存 what is unknown is kept", lambda: _unknown(taken)),
             ("笔录有两页图像 the record has two page images", lambda: _pages(client, taken)),
+            (
+                "三页扫描件按序合成一份文书 three scanned sheets are one document, in order",
+                lambda: _document(client, taken, shown),
+            ),
             ("照片有缩略图 photos have a view and a thumbnail", lambda: _photos(client, taken)),
             ("时刻与时钟核对正确 times are the recorder's, corrected where known", lambda: _clocks(taken)),
             ("时间线各就其位 the timeline has its bars where they belong", lambda: _timeline(client, shown)),
@@ -307,6 +311,17 @@ def _pages(client: httpx.Client, taken: list[Taken]) -> Iterator[str]:
         if not wanted <= recipes or f"page-{each.deposit.pages + 1:04d}" in recipes:
             yield f"{each.name}: {sorted(recipes)}"
         for recipe in sorted(wanted & recipes):
+            yield from _picture(client, each, recipe)
+
+
+def _document(client: httpx.Client, taken: list[Taken], shown: Shown) -> Iterator[str]:
+    """Hold the list of pages, read as the archive stored it, against the sheets in the scanner's folder."""
+    sheets = sorted((each for each in taken if each.deposit.sheet is not None), key=lambda each: each.deposit.sheet or 0)
+    listed = json.loads(client.get(f"/api/v1/items/{shown.document}/download").raise_for_status().content)
+    if [(page["number"], page["sha256"]) for page in listed["pages"]] != [(each.number, each.digest) for each in sheets]:
+        yield f"{listed['pages']}"
+    for each in sheets:
+        for recipe in ("view", "thumb"):
             yield from _picture(client, each, recipe)
 
 

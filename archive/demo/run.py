@@ -29,7 +29,7 @@ from rich.table import Table
 from archive.core.errors import Unavailable
 from archive.core.instant import from_datetime, iso
 from archive.demo.server import Server, free_port
-from archive.demo.volume import OFFSETS, Volume, fabricate
+from archive.demo.volume import OFFSETS, SEIZURE, Volume, fabricate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,10 +58,11 @@ class JobsUnfinished(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The finished demonstration: the volume, the number each of its files got (by path), and the case."""
+    """The finished demonstration: the volume, the number each of its files got (by path), the document of scanned sheets, and the case."""
 
     volume: Volume
     numbers: dict[Path, str]
+    document: str
     case_id: int
     credential: Path
 
@@ -155,8 +156,10 @@ def show(folder: Path, server: Server, console: Console, *, docked: Callable[[],
         case_id = _bind(client, volume, numbers)
         console.print(f"[green]✓[/] 已立案并归入 Case opened, items bound: {CASE['number']}", highlight=False)
         _wait(client, console)
+        document = _bind_document(client, volume, case_id)
+        console.print(f"[green]✓[/] 三页扫描件合为一份文书 Three scans are one document: {document}", highlight=False)
     (folder / MARKER).write_text(FINISHED, "utf-8")
-    return Shown(volume, numbers, case_id, credential)
+    return Shown(volume, numbers, document, case_id, credential)
 
 
 def _fabricated(root: Path, console: Console) -> Volume:
@@ -177,16 +180,17 @@ def _dock(server: Server, credential: Path, volume: Volume, console: Console) ->
     """Run the real dock with its own bars on our terminal; it frees the recorders of what the archive has."""
     console.print("采集站接入并释放 Docking the volume, and freeing it", highlight=False)
     offsets = [f"--clock-offset={recorder}={offset // 1_000_000}" for recorder, offset in OFFSETS.items()]
-    command = [sys.executable, "-m", "archive.cli", "dock", *map(str, volume.carriers), *offsets]
-    command += ["--release", "--server", server.base_url, "--credential", str(credential)]
-    with subprocess.Popen(command, env=server.environment, stdin=subprocess.DEVNULL) as dock:
-        try:
-            code = dock.wait()
-        except BaseException:
-            dock.terminate()
-            raise
-    if code:
-        raise DockFailed(exit=code)
+    for sources in ([*map(str, volume.recorders), *offsets], [str(volume.scanner), "--scanner"]):
+        command = [sys.executable, "-m", "archive.cli", "dock", *sources, "--release"]
+        command += ["--server", server.base_url, "--credential", str(credential)]
+        with subprocess.Popen(command, env=server.environment, stdin=subprocess.DEVNULL) as dock:
+            try:
+                code = dock.wait()
+            except BaseException:
+                dock.terminate()
+                raise
+        if code:
+            raise DockFailed(exit=code)
     console.print("[green]✓[/] 全部文件已入档，并有已校验回执 Every file is in, with its verified receipt", highlight=False)
 
 
@@ -239,6 +243,16 @@ def _bind(client: httpx.Client, volume: Volume, numbers: dict[Path, str]) -> int
         }
         client.post(f"/api/v1/cases/{case_id}/bindings", json=binding).raise_for_status()
     return case_id
+
+
+def _bind_document(client: httpx.Client, volume: Volume, case_id: int) -> str:
+    """Bind the document that the scanned sheets became, at the time that stands on it, and return its number."""
+    for item in every_item(client):
+        if item["kind"] == "document" and item["name"] == SEIZURE:
+            binding = {"item": item["number"], "stage": "enforcement", "at": iso(volume.paper_at)}
+            client.post(f"/api/v1/cases/{case_id}/bindings", json=binding).raise_for_status()
+            return str(item["number"])
+    raise DockFailed(exit=0, missing=SEIZURE)
 
 
 def _wait(client: httpx.Client, console: Console) -> None:

@@ -110,8 +110,13 @@ class Volume:
 
     @property
     def scanner(self) -> Path:
-        """The folder that the office scanner writes into; the other carriers are recorders."""
+        """The folder that the office scanner writes into."""
         return next(carrier for carrier in self.carriers if carrier.name == SCANNER)
+
+    @property
+    def recorders(self) -> tuple[Path, ...]:
+        """The volumes of the recorders."""
+        return tuple(carrier for carrier in self.carriers if carrier != self.scanner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +215,7 @@ def _makers(plan: Plan, scratch: Path) -> list[Callable[[], Deposit]]:
         partial(_audio, plan, A, sound=sound, begin=112, seconds=18, sequence=9, suffix="M4A"),
         partial(_audio, plan, B, sound=sound, begin=131, seconds=16, sequence=9, suffix="WAV"),
         partial(_record, plan),
+        *(partial(_sheet, plan, n) for n in (1, 2, 3)),
         partial(_sidecar, plan),
     ]
 

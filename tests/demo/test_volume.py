@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from PIL import Image
 
 from archive.core.filenames import recognise
 from archive.core.instant import SECOND, Instant, parse
-from archive.demo import footage, volume
+from archive.demo import footage, paper, volume
 from archive.demo.scene import FRAME
 from archive.dock import patterns
 
@@ -121,6 +122,23 @@ def test_the_record_is_a_pdf_of_two_page_images_and_the_same_again(tmp_path: Pat
     assert one.path.read_bytes() == two.path.read_bytes()
     with pypdfium2.PdfDocument(one.path) as paper:
         assert len(paper) == 2
+
+
+def test_the_sheets_of_the_seizure_are_images_in_a_folder_of_their_own_named_in_their_order(tmp_path: Path) -> None:
+    sheets = [volume._sheet(plan(tmp_path), n) for n in (2, 1)]
+    assert sorted(sheet.path.name for sheet in sheets) == ["1.jpg", "2.jpg"]
+    assert {sheet.path.parent.name for sheet in sheets} == {volume.SEIZURE}
+    with Image.open(sheets[0].path) as picture:
+        assert (picture.format, picture.size) == ("JPEG", paper.A4)
+
+
+def test_what_the_officer_locked_lies_where_the_shipped_patterns_know_it_as_marked(tmp_path: Path) -> None:
+    path = (
+        plan(tmp_path).path(volume.A, "Event", 64, volume.MARKED[1], "MP4").relative_to(tmp_path / volume.A.recorder).as_posix()
+    )
+    marks = patterns.shipped().marks
+    assert any(re.fullmatch(mark.match, path) for mark in marks)
+    assert recognise(path, patterns.shipped().patterns, zone=ZONE).sequence == volume.MARKED[1]
 
 
 @needs_ffmpeg
