@@ -147,6 +147,9 @@ def test_a_creation_that_brings_the_wrong_thing_makes_nothing(tus, server):
     with tus.breaking("POST", PATH, Upload_Length="5", Transfer_Encoding="chunked") as wire:
         wire.send(b"6\r\n123456\r\n0\r\n\r\n")
         assert wire.answer().status == 413
+    with tus.breaking("POST", PATH, Upload_Length="0", Transfer_Encoding="chunked") as wire:
+        wire.send(b"1\r\n1\r\n0\r\n\r\n")
+        assert wire.answer().status == 413
     assert set((server.data_dir / "spool").iterdir()) == before
 
 

@@ -147,7 +147,8 @@ async def _create_ordinary(request: Request, wanted: Opening, body: Body, hold: 
     if has_body(request):
         room = resources.settings.max_upload_bytes if view.length is None else view.length
         received = await append(request, view, hold, start=0, body=body, room=room, gathered=gathered)
-    if received.offset == view.length and view.concat is None:
+    too_much = isinstance(received.refusal, PastLength | UploadTooLarge)
+    if received.offset == view.length and view.concat is None and not too_much:
         try:
             accepted = await run_sync(intake.finish, resources, view.id, resources.now())
         except Fault:
@@ -157,9 +158,7 @@ async def _create_ordinary(request: Request, wanted: Opening, body: Body, hold: 
                 raise  # it has no last byte to come again; the next sweep takes it in
             return Response(status_code=201, headers=headers | _progress(view, max(0, view.length - 1)))
         return Response(status_code=201, headers=headers | _told(accepted, view.length))
-    if received.ending is Ending.DISCONNECTED or (
-        received.refusal is not None and (received.offset == 0 or isinstance(received.refusal, PastLength | UploadTooLarge))
-    ):
+    if received.ending is Ending.DISCONNECTED or (received.refusal is not None and (received.offset == 0 or too_much)):
         # The sender never learns this upload's name, so nobody could go on with it.
         await run_sync(opening.terminate, resources, view.id, wanted.now)
         raise received.refusal or UploadGone(id=view.id)
