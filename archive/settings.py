@@ -63,6 +63,22 @@ class Settings(BaseModel):
         ge=1,
         description="Pixels of a moving picture that is decoded: 8K; a decoder may hold seventeen of them at once.",
     )
+    tool_memory: int = Field(
+        default=16 * 2**30,
+        ge=2**28,
+        description="Bytes of address space of one media tool; 4K on 64 cores reserves most of it for threads and touches a tenth.",
+    )
+    tool_cpu_factor: int = Field(
+        default=60,
+        ge=1,
+        le=10_000,
+        description="Processor seconds of a media tool for each second of footage, beside ten minutes; one slow core needs 40 for 4K.",
+    )
+    tool_stall_seconds: int = Field(
+        default=60,
+        ge=1,
+        description="Seconds without movement after which a media tool is ended; a store over a slow network may need more.",
+    )
     worker: bool = Field(default=True, description="Whether serve starts a worker beside the web process.")
     failpoint: str = Field(default="", description="For crash tests only: the place at which the process ends itself.")
 

@@ -104,15 +104,15 @@ class Bench:
     def limits(self, *, duration_us: int | None = None, factor: int = 8) -> Limits:
         """Return what a run over this original may use.
 
-        A tool gets a minute of processor time for every second of footage and ten minutes besides (4K on one slow core needs less),
-        and may write `factor` times the original and 256 MiB.
+        A tool gets so much processor time for every second of footage and ten minutes besides, and may write `factor` times the original
+        and 256 MiB. Bytes stand for seconds where a file says that it is short: four million of them for one, which is 32 Mbit/s.
         """
+        settings = self.resources.settings
         seconds = (duration_us or 0) // 1_000_000
         return Limits(
-            address_space=16384
-            * MIB,  # threads reserve stacks and frame pools that they never touch: 4K on 64 cores needs this much
+            address_space=settings.tool_memory,
             file_size=factor * self.size + 256 * MIB,
-            cpu_seconds=600 + min(60 * max(seconds, self.size // (4 * MIB)), 7 * 86_400),
+            cpu_seconds=600 + min(settings.tool_cpu_factor * max(seconds, self.size // (4 * MIB)), 7 * 86_400),
             open_files=256,
         )
 
@@ -157,6 +157,7 @@ class Bench:
             on_bytes=on_bytes,
             on_progress=told if follows else None,
             beat=lambda: self.report(done, note),
+            stall_seconds=self.resources.settings.tool_stall_seconds,
             busy_seconds=busy_seconds,
             complaint=complaint,
         )
