@@ -24,8 +24,8 @@ from archive.core.errors import NotFound
 from archive.core.instant import Instant
 from archive.records.items import Item
 
-TILED = frozenset({"pdf", "tiff", "jpeg", "png", "webp"})
-"""Containers whose pages are drawn at full resolution, in rows. A GIF is read whole or not at all."""
+TILED = frozenset({"pdf", "tiff", "jpeg", "png", "webp", "gif", "heif"})
+"""Containers whose pages are drawn at full resolution."""
 
 
 class State(StrEnum):

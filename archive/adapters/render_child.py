@@ -39,7 +39,7 @@ _EXIF_TEXTS = {"make": 0x010F, "model": 0x0110}
 _EXIF_ORIENTATION = 0x0112
 _ON_ITS_SIDE = range(5, 9)
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_PICTURE_FORMATS = {"jpeg": "JPEG", "png": "PNG", "tiff": "TIFF", "gif": "GIF", "webp": "WEBP"}
+_PICTURE_FORMATS = {"jpeg": ["JPEG"], "png": ["PNG"], "gif": ["GIF"], "webp": ["WEBP"], "heif": ["HEIF", "AVIF"]}
 
 
 def say(**facts: Any) -> None:
@@ -54,8 +54,12 @@ def photo(source: str, form: str, scratch: str, _pages: str) -> None:
 
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     truncated = False
+    if form == "heif":
+        import pi_heif  # noqa: PLC0415 - each task loads only its own parser
+
+        pi_heif.register_heif_opener()
     try:
-        picture = Image.open(source, formats=[_PICTURE_FORMATS[form]])
+        picture = Image.open(source, formats=_PICTURE_FORMATS[form])
         stored = picture.size
         if stored[0] * stored[1] > MAX_PIXELS:
             say(flaw="image_too_large", words=f"{stored[0]}x{stored[1]}")
@@ -70,7 +74,7 @@ def photo(source: str, form: str, scratch: str, _pages: str) -> None:
         except (OSError, SyntaxError) as error:  # half a JPEG is worth looking at; half a header is not
             truncated, ImageFile.LOAD_TRUNCATED_IMAGES = True, True
             words = str(error)
-            picture = Image.open(source, formats=[_PICTURE_FORMATS[form]])
+            picture = Image.open(source, formats=_PICTURE_FORMATS[form])
             picture.load()
     except (OSError, SyntaxError, ValueError, KeyError, Warning, Image.DecompressionBombError) as error:
         too_large = isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError))

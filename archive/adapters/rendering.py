@@ -145,5 +145,5 @@ def whole(value: object) -> int | None:
 
 def versions() -> str:
     """Return what renders: interpreter and libraries, for provenance."""
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("pillow", "pypdfium2", "pyvips-binary"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("pillow", "pi-heif", "pypdfium2", "pyvips-binary"))
     return f"python {platform.python_version()}, {libraries}"

@@ -42,6 +42,8 @@ _LOADERS = {
     "tiff": ("VipsForeignLoadTiffFile", "tiffload"),
     "webp": ("VipsForeignLoadWebpFile", "webpload"),
 }
+HELD_FORMATS = {"gif": ["GIF"], "heif": ["HEIF", "AVIF"]}
+HELD_PIXELS = 40_000_000
 _TURNED = frozenset(range(2, 9))
 _M_ARENA_MAX = -8
 
@@ -211,9 +213,33 @@ def tiles(source: str, form: str, scratch: str, wanted: str) -> None:
     if form == "pdf":
         pdf_tiles(source, scratch, page)
         return
+    if form in HELD_FORMATS:
+        held_tiles(source, form, scratch)
+        return
     pyvips = vips(form, scratch)
     how = {"page": page - 1} if form == "tiff" else {}
     pyramid(plain(pyvips, load(pyvips, source, form, **how)), scratch)
+
+
+def held_tiles(source: str, form: str, scratch: str) -> None:
+    """Make the pyramid of a photo whose form is decoded as a whole, by Pillow, as its view is."""
+    from PIL import Image, ImageOps  # noqa: PLC0415 - each task loads only its own parser
+
+    if form == "heif":
+        import pi_heif  # noqa: PLC0415 - each task loads only its own parser
+
+        pi_heif.register_heif_opener()
+    Image.MAX_IMAGE_PIXELS = HELD_PIXELS
+    picture = Image.open(source, formats=HELD_FORMATS[form])
+    if picture.width * picture.height > HELD_PIXELS:
+        raise Unreadable("image_too_large", f"{picture.width}x{picture.height}")
+    over = (ImageOps.exif_transpose(picture) or picture).convert("RGBA")
+    ground = Image.new("RGB", over.size, "white")
+    ground.paste(over, mask=over.getchannel("A"))
+    Path(f"{scratch}/page.raw").write_bytes(ground.tobytes())
+    pyvips = vips("raw", scratch)
+    pyramid(pyvips.Image.rawload(f"{scratch}/page.raw", *ground.size, 3).copy(interpretation="srgb"), scratch)
+    Path(f"{scratch}/page.raw").unlink()
 
 
 def pdf_tiles(source: str, scratch: str, number: int) -> None:
@@ -288,7 +314,7 @@ def main(argv: list[str]) -> None:
         say(flaw=error.code, words=str(error)[:500])
     except Exception as error:
         kind = type(error).__module__.partition(".")[0]
-        if kind not in ("pyvips", "pypdfium2"):
+        if kind not in ("pyvips", "pypdfium2", "PIL", "pi_heif") and not isinstance(error, (OSError, ValueError)):
             raise
         say(flaw="document_unreadable" if task == "pages" else "image_unreadable", words=str(error)[:500])
     say(most_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

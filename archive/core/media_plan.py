@@ -84,7 +84,7 @@ CONTAINERS: Final = frozenset(
     {"mov", "avi", "mpegts", "matroska", "mpegps", "mpegvideo", "h264", "flv", "wav", "mp3", "adts", "amr", "ogg", "flac"}
 )
 """What is handed to the media tools at all."""
-IMAGES: Final = frozenset({"jpeg", "png", "gif", "webp"})
+IMAGES: Final = frozenset({"jpeg", "png", "gif", "webp", "heif"})
 
 MOST_TRACKS: Final = 64
 """Tracks of a file that is opened at all. Recorders write two to seven; every further one costs each tool a decoder and its memory."""

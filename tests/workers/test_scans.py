@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import subprocess
@@ -268,3 +269,29 @@ def test_a_page_at_which_the_tool_breaks_down_keeps_no_other_from_being_drawn(
     run_lane(shop, "media")
     assert [one.state for one in pages(shop, number)] == [*[State.READY] * 3, State.UNREADABLE, State.READY, State.READY]
     assert shop.jobs(number)["pages"].state == "done"
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9jAAAAAERAAAEA"
+    "AQAAAAABoQABAAAAAAAAABoAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/WlwcnAAAADdaXBjbwAAAHZodmND"
+    "AQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAA"
+    "AAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAA"
+    "Av////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWBAgMFhAAAACJtZGF0AAAAFigBrxmA70mlv//yg+Ee7Eb761pj5uA="
+)
+"""64 × 48 pixels of dark blue as a telephone packs them; nothing here can make one."""
+
+
+def test_a_telephones_photo_is_shown(shop: Workshop, tmp_path: Path):
+    path = tmp_path / "IMG_0001.HEIC"
+    path.write_bytes(HEIC)
+    number = shop.process(path)
+    found = shop.item(number)
+    assert (found.kind.value, found.container, found.condition) == ("photo", "heif", "sound")
+    view = Image.open(io.BytesIO(shop.content(number, "view")))
+    assert view.size == (64, 48)
+    assert max(abs(a - b) for a, b in zip(view.getpixel((30, 20)), (0, 0, 128), strict=True)) < 12
+    Image.new("RGB", (1800, 1200), "olive").save(path, "AVIF")
+    number = shop.process(path)
+    assert ask(shop, number, 1, tiled=True).state is State.WAITING
+    shop.work()
+    assert shop.renditions(number)["tiles-0001"].provenance["width"] == 1800
