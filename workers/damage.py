@@ -31,7 +31,7 @@ BROKEN: Final = frozenset({"truncated", "moov_missing", "probe_failed", "cut_sho
 """Findings after which a file's own statements are not to be relied on."""
 REMARKS: Final = frozenset({"index_twice", "unused_tail", "foreign_tail"})
 """Findings that are worth knowing and are no damage."""
-_LEAST_OFF_US: Final = 1_000_000
+_LEAST_OFF_US: Final = 500_000
 
 
 @contextmanager
@@ -83,7 +83,7 @@ _PAGE: Final = 512
 
 
 def real_length(bench: Bench, outline: Outline | None, facts: Facts) -> int | None:
-    """Return how long a recording is by what is really there, in microseconds, where that is a second or more less than it claims.
+    """Return how long a recording is by what is really there, in microseconds, where that is half a second or more less than it claims.
 
     None where it holds what it claims, or nothing gives reason to look.
     """

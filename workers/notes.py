@@ -179,6 +179,7 @@ def notes_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             technical.found(session, sha256=bench.original, code="sound_unreadable")
         if lost is None:
             return
+        technical.merge(session, sha256=bench.original, facts={"packets": lost.packets})
         if lost.breaks:
             facts = {"breaks": lost.breaks, "lost": lost.lost, "packets": lost.packets, "first": lost.first_break or 0}
             technical.found(session, sha256=bench.original, code="packets_lost", facts=facts)

@@ -281,11 +281,13 @@ COMPLAINT: Final = re.compile(rb"concealing \d+ DC|Error while decoding stream")
 def thinned(origin: Source, target: str, *, video: Video) -> Argv:
     """Copy about one key frame a second of a track into a MOV, the others dropped before anything decodes them.
 
-    For recordings of key frames alone (MJPEG and its like), of which a decoder can be told to skip none.
+    For recordings of key frames alone (MJPEG and its like), of which a decoder can be told to skip none. Packets are counted and not timed:
+    a filter before the muxer sees times in one unit and is told another.
     """
+    step = max(1, 960_000 // video.frame_us)
     options: Options = {
         "c": "copy",
-        "bsf:v": "noise=drop='if(key*gte(dts*tb,ld(0)),st(0,dts*tb+0.96)*0,1)'",
+        "bsf:v": f"noise=drop='if(key*gte(n,ld(0)),st(0,n+{step})*0,1)'",
         "f": "mov",
         "write_tmcd": 0,
     }
