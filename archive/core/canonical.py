@@ -36,7 +36,7 @@ def decode(data: bytes) -> Json:
     try:
         value: Json = json.loads(data.decode("utf-8"))
         canonical = encode(value)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as why:
+    except (ValueError, RecursionError) as why:  # no UTF-8, no JSON, an integer of thousands of digits, or too deep
         raise Malformed(what="canonical_json", reason="no_json") from why
     if canonical != data:
         raise Malformed(what="canonical_json", reason="not_canonical")
