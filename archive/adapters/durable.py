@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
@@ -62,7 +61,7 @@ def sync_path(path: Path) -> None:
         os.close(fd)
 
 
-def make_directories(root: Path, directory: Path, *, known: MutableMapping[Path, int] | None = None) -> None:
+def make_directories(root: Path, directory: Path, *, known: set[Path] | None = None) -> None:
     """Make `directory` under `root`, and the names of all directories between them durable.
 
     A directory that is already there is synced too: whoever made it may have died before doing so.
@@ -70,24 +69,22 @@ def make_directories(root: Path, directory: Path, *, known: MutableMapping[Path,
     Args:
         root: Where durable names begin.
         directory: What is to be made.
-        known: Directories whose names this process has made durable, by inode; they are not synced again, and more are added.
+        known: Directories whose names this process has made durable; they are not synced again, and more are added. Only for trees
+            from which nobody removes directories.
 
     Raises:
         OSError: One of them cannot be made.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    step, synced = directory, {}
-    while step != root:
-        inode = step.stat().st_ino
-        if known is not None and known.get(step) == inode:
-            break  # and so are the names above it
+    step, synced = directory, set[Path]()
+    while step != root and (known is None or step not in known):
         sync_path(step.parent)
-        synced[step] = inode
+        synced.add(step)
         step = step.parent
     if known is not None:
         if len(known) > _MOST_KNOWN:
             known.clear()
-        known.update(synced)
+        known |= synced
 
 
 def die(error: OSError) -> NoReturn:

@@ -47,7 +47,7 @@ class LocalStore:
         """Open the store, making its directory if need be, and remove what writers left that died half-way."""
         self._root = root
         self._temp = root / ".temp"
-        self._durable: dict[Path, int] = {}
+        self._durable: set[Path] = set()
         with _as_faults(""):
             self._temp.mkdir(parents=True, exist_ok=True)
             sync_path(root.parent)
