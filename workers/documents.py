@@ -19,7 +19,7 @@ from archive.core.errors import RenditionRejected, ToolFailed
 from archive.core.instant import SECOND, Instant
 from archive.core.jobs import KINDS
 from archive.failpoints import failpoint
-from workers.bench import Bench, Made, opened, publish
+from workers.bench import Bench, Made, no_link, opened, publish
 from workers.runner import HandBack
 
 if TYPE_CHECKING:
@@ -144,6 +144,8 @@ def tiles(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         )
         if pyramid.flaws:
             raise RenditionRejected(recipe=recipe, tail="; ".join(f"{flaw.code}: {flaw.words}" for flaw in pyramid.flaws))
+        with no_link(bench.scratch / tiling.NAME) as file:
+            tiling.hold_against_geometry(pyramid, file)
         made = bench.keep(
             tiling.NAME,
             recipe=recipe,

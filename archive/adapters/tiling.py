@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
 
 from archive.adapters.jail import Jail
@@ -51,7 +52,6 @@ def make(
 
     Raises:
         ToolFailed: the tool itself failed.
-        Mismatch: what it made is not what it says.
     """
 
     def told(line: Line) -> None:
@@ -63,21 +63,23 @@ def make(
     size = next((line for line in lines if "width" in line), {})
     width, height = (whole(size.get(name)) or 0 for name in ("width", "height"))
     most = next((found for line in lines if (found := whole(line.get("most_kib"))) is not None), 0)
-    wrong = tuple(flaws(lines))
-    if not wrong:
-        _hold_against_geometry(scratch / NAME, width, height)
-    return Pyramid(width, height, wrong, most), argv
+    return Pyramid(width, height, tuple(flaws(lines)), most), argv
 
 
-def _hold_against_geometry(path: Path, width: int, height: int) -> None:
+def hold_against_geometry(made: Pyramid, file: RawIOBase) -> None:
+    """Pass if what was made is the pyramid of a page of the size it tells.
+
+    Raises:
+        Mismatch: it is not.
+    """
+    width, height = made.width, made.height
     if not (width > 0 and height > 0 and width * height <= tiles.MAX_PIXELS):
         raise Mismatch(what="tiles", why="size")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - tiles.END_SIZE))
-        stretch = tiles.directory(file.read(), size)
-        file.seek(stretch.start)
-        tiles.entries(file.read(stretch.stop - stretch.start), size, width=width, height=height)
+    size = file.seek(0, 2)
+    file.seek(max(0, size - tiles.END_SIZE))
+    stretch = tiles.directory(file.read(tiles.END_SIZE) or b"", size)
+    file.seek(stretch.start)
+    tiles.entries(file.read(stretch.stop - stretch.start) or b"", size, width=width, height=height)
 
 
 def tile(store: ObjectStore, key: str, digest: Digest, size: int, *, width: int, height: int, place: tiles.Place) -> bytes:

@@ -157,6 +157,8 @@ def test_a_page_of_35000_pixels_is_shown_in_far_less_than_a_gigabyte(huge: dict[
     made, _ = tiling.make(jail, huge[form], form, tmp_path, page=1, on_permille=lambda _: None)
     assert made.flaws == ()
     assert max(made.width, made.height) == 35_000
+    with (tmp_path / tiling.NAME).open("rb", buffering=0) as file:
+        tiling.hold_against_geometry(made, file)
     assert 0 < made.most_kib < GIB_IN_KIB // 4
     task = "pages" if form == "tiff" else "photo"
     lines, _ = rendering.render(jail, task, huge[form], form, tmp_path, draw=True, wanted="1", large=True)
