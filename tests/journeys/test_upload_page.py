@@ -245,6 +245,9 @@ def test_images_become_a_document_in_the_order_that_was_chosen(office: Office, t
         page.click("[data-part=gather]")
         assert page.input_value(".lhu-draft input") == "扫描"
         page.fill(".lhu-draft input", "现场检查笔录")
+        page.select_option(".lhu-draft select", "backs_last")
+        assert page.locator(".lhu-sheet .clip").all_inner_texts() == ["扫描_1.png", "扫描_3.png", "扫描_2.png"]
+        page.select_option(".lhu-draft select", "by_name")
         page.locator(".lhu-sheet").first.focus()
         page.keyboard.press("Alt+ArrowRight")
         page.keyboard.press("Alt+ArrowRight")
@@ -289,7 +292,8 @@ def test_a_document_whose_page_failed_waits_for_it_also_after_a_reload(office: O
         page.reload()
         expect(page.locator("[data-part=unfinished]")).to_contain_text("p2.png")
         expect(page.locator("#papers .lhu-missing")).to_have_text("第\u20092\u2009页")
-        page.set_input_files("[data-part=files]", [pages[1]])
+        page.set_input_files("[data-part=files]", pages)
+        expect(page.locator("[data-part=count]")).to_have_text("1")
         page.locator("tr.lhu-paper a").wait_for(timeout=20_000)
         made = page.locator("tr.lhu-paper a").inner_text()
         expect(page.locator("#papers table")).to_have_count(0, timeout=10_000)

@@ -16,6 +16,7 @@ from archive.actions import case, document
 from archive.actions import item as items
 from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import Stage
+from archive.core.digest import Digest
 from archive.core.errors import NotFound
 from archive.web.identity import allow, resources_of
 from archive.web.pages import words
@@ -73,16 +74,22 @@ def upload(
             cases=case.cases(session, limit=20),
             stages=stages(say),
             recorders=recorders,
-            papers=document.waiting(session, caller=caller),
-            sender=True,
+            **_waiting(session, caller),
         )
 
 
 @router.get("/upload/papers")
-def papers(request: Request, caller: Annotated[Caller, Depends(allow(Act.UPLOAD_CREATE))]) -> Response:
-    """Return the part of the page that shows the caller's documents which wait for pages, for it to stay current."""
+def papers(
+    request: Request,
+    caller: Annotated[Caller, Depends(allow(Act.UPLOAD_CREATE))],
+    seen: Annotated[str, Query(max_length=64)] = "",
+) -> Response:
+    """Return the part of the page that shows the caller's documents which wait for pages; nothing while it is as it was seen."""
     with resources_of(request).reading() as session:
-        return page(request, caller, "papers.html", papers=document.waiting(session, caller=caller), sender=True)
+        shown = _waiting(session, caller)
+        if shown["seen"] == seen:
+            return Response(status_code=204)
+        return page(request, caller, "papers_live.html", **shown)
 
 
 @router.get("/upload/case")
@@ -113,6 +120,13 @@ def states(
         "papers": {paper_id: {"arrived": each.arrived, "number": each.number} for paper_id, each in papers.items()},
     }
     return JSONResponse(told, headers=_NO_STORE)
+
+
+def _waiting(session: Session, caller: Caller) -> dict[str, Any]:
+    """What the list of the caller's documents shows, and a short text that changes when it does."""
+    waits = document.waiting(session, caller=caller)
+    seen = Digest.of("|".join(f"{each.id}:{each.arrived}" for each in waits).encode()).hex[:16]
+    return {"papers": waits, "sender": True, "seen": seen}
 
 
 def _state(each: items.State) -> str:

@@ -14,6 +14,8 @@ interface Standing {
 
 export class Unfinished {
   private readonly list = h("ul", { class: "lhu-unfinished" });
+  /** Pages that are in, of documents begun here before. */
+  readonly arrived = new Map<string, ReadonlySet<number>>();
   private readonly lines = new Map<string, HTMLElement>();
 
   constructor(private readonly card: HTMLElement, private readonly kept: Kept, private readonly choose: () => void) {
@@ -64,6 +66,7 @@ export class Unfinished {
     const answer = await fetch(`/upload/states?p=${paper.id}`, { headers: { Accept: "application/json" } }).catch(() => undefined);
     if (!answer?.ok || !answer.headers.get("content-type")?.includes("json")) return;
     const told = ((await answer.json()) as { papers: Record<string, { arrived: number[]; number: string | null } | undefined> }).papers[paper.id];
+    this.arrived.set(paper.id, new Set(told?.arrived));
     const missing = paper.pages.filter(({ page }) => !told?.arrived.includes(page));
     if (told?.number || missing.length === 0) {
       this.kept.forgetPaper(paper.id);

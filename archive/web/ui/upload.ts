@@ -124,6 +124,7 @@ class Uploading extends HTMLElement implements Acts {
     for (const { file, path } of found) {
       const transfer = new Transfer(file, path);
       const mine = this.leafOf(file);
+      if (mine === "in") continue;
       if (mine) {
         this.join(mine.paper, transfer, mine.page);
         continue;
@@ -152,18 +153,20 @@ class Uploading extends HTMLElement implements Acts {
     list.insertBefore(row.under, before);
   }
 
-  /** The page of a document begun earlier that this file is, and that has not come yet. */
-  private leafOf(file: File): { paper: KeptPaper; page: number } | undefined {
+  /** The page of a document begun earlier that this file is, if it has not come yet; "in" if it has. */
+  private leafOf(file: File): { paper: KeptPaper; page: number } | "in" | undefined {
+    let there = false;
     for (const paper of this.kept.allPapers()) {
       for (const { page, name, size, modified } of paper.pages) {
         const known = this.papers.get(paper.id);
         if (name !== file.name || size !== file.size || modified !== file.lastModified) continue;
-        const there = known?.pages.get(page);
-        if (known?.arrived.has(page) || (there && there.state !== "cancelled" && there.state !== "refused")) continue;
-        return { paper, page };
+        const under = known?.pages.get(page);
+        const arrived = known?.arrived.has(page) || this.unfinished.arrived.get(paper.id)?.has(page) || under?.number !== undefined;
+        if (!arrived && (!under || under.state === "cancelled" || under.state === "refused")) return { paper, page };
+        there = true;
       }
     }
-    return undefined;
+    return there ? "in" : undefined;
   }
 
   // Documents
