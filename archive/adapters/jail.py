@@ -3,23 +3,27 @@
 Invariants: a tool sees one input, read-only, and one scratch directory, and nothing else of the archive; it has no network; its
 environment is empty but for a locale; its address space, file size, processor time and open files are bounded. It ends when we end.
 
-    bubblewrap   all of the above (user, mount, network, process and IPC namespaces; no capabilities)
+    bubblewrap   all of the above (user, mount, network, process and IPC namespaces; no capabilities), and the system calls of
+                 `archive.adapters.calls` refused where the processor is known and bubblewrap can
     unshare      no mount namespace can be made (inside a chroot): no network, limits, empty environment, no new privileges
     limits       neither can be made: limits, empty environment, no new privileges
 
 Not guaranteed: in the two lesser jails a tool that is taken over can read what this user can read. `describe` says so, and so do
-/healthz and the status page. No jail here filters system calls.
+/healthz and the status page. The kernel is shared by all of them.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from archive.adapters import calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,15 +74,17 @@ class Jail:
     kind: str
     why: str = ""
     proc: bool = True
+    filtered: bool = False
 
     @classmethod
     def probe(cls) -> Jail:
         """Find out, by doing it, which jail can be made here; tried once, at start."""
         whys: list[str] = []
-        for candidate in (cls("bubblewrap"), cls("bubblewrap", proc=False), cls("unshare")):
+        best = cls("bubblewrap", filtered=calls.program() is not None)
+        for candidate in (best, replace(best, proc=False), cls("bubblewrap"), cls("bubblewrap", proc=False), cls("unshare")):
             why = candidate.trial()
             if why is None:
-                return cls(candidate.kind, "; ".join(dict.fromkeys(whys)), candidate.proc)
+                return replace(candidate, why="; ".join(dict.fromkeys(whys)))
             whys.append(why)
         return cls("limits", "; ".join(dict.fromkeys(whys)))
 
@@ -108,7 +114,7 @@ class Jail:
             "network_cut": self.kind != "limits",
             "files_hidden": self.kind == "bubblewrap",
             "limits": True,
-            "calls_filtered": False,
+            "calls_filtered": self.filtered,
             "why_not_better": self.why,
         }
 
@@ -139,7 +145,20 @@ class Jail:
             "--",
         )
         if self.kind == "bubblewrap":
-            return Cell((*self._walls(source, scratch, readable), *bounds, *program), {})
+            walls = self._walls(source, scratch, readable)
+            if self.filtered:
+                # bubblewrap reads the filter from a descriptor to its end, so each run needs one of its own: the shell opens it anew.
+                walls = [
+                    "sh",
+                    "-c",
+                    f'exec "$@" {_FILTER_FD}<"$0"',
+                    _filter_path(),
+                    *walls[:1],
+                    "--seccomp",
+                    _FILTER_FD,
+                    *walls[1:],
+                ]
+            return Cell((*walls, *bounds, *program), {"PATH": _ENVIRONMENT["PATH"]} if self.filtered else {})
         # The lesser jails: the tool is killed with us (pdeathsig), gains nothing by set-uid programs, and drops what root could do.
         tied = ["setpriv", "--pdeathsig", "KILL", "--no-new-privs"]
         if os.geteuid() == 0:  # only root may shrink the bounding set; for others there is nothing in it to lose
@@ -166,6 +185,24 @@ class Jail:
             walls += ["--ro-bind", str(path), str(path)]
         walls += ["--ro-bind", str(source.absolute()), _INSIDE_SOURCE, "--bind", str(scratch.absolute()), _INSIDE_SCRATCH]
         return [*walls, "--chdir", _INSIDE_SCRATCH, "--"]
+
+
+_FILTER_FD: Final = "9"
+
+
+@functools.cache
+def _filter_fd(pid: int) -> int:
+    """The filter in a file without a name, which lives as long as this process; after a fork there is another."""
+    assert pid == os.getpid()
+    fd = os.memfd_create("liuhen-calls")
+    program = calls.program()
+    assert program is not None
+    os.write(fd, program)
+    return fd
+
+
+def _filter_path() -> str:
+    return f"/proc/{os.getpid()}/fd/{_filter_fd(os.getpid())}"
 
 
 def interpreter() -> tuple[list[str], list[Path]]:

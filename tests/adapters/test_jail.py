@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from archive.adapters import calls
 from archive.adapters.jail import MIB, Jail, Limits, interpreter
 from archive.adapters.tool_runner import run
 from archive.core.errors import ToolFailed
 
 
-@pytest.fixture(params=["bubblewrap", "unshare", "limits"])
+@pytest.fixture(params=["filtered", "bubblewrap", "unshare", "limits"])
 def jail(request: pytest.FixtureRequest) -> Jail:
-    made = Jail(request.param)
+    made = Jail("bubblewrap", filtered=True) if request.param == "filtered" else Jail(request.param)
     if made.trial() is not None:
         pytest.skip(f"{request.param} cannot be made here: {made.trial()}")
     return made
@@ -110,6 +113,54 @@ def test_bubblewrap_hides_every_other_file_and_protects_the_input(source: Path, 
     with pytest.raises(ToolFailed, match="Read-only"):
         inside(jail, source, scratch, "open(IN,'wb')")
     assert source.read_bytes() == b"evidence"
+
+
+CALLS = """
+import ctypes, errno, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def said(number, *given):
+    ctypes.set_errno(0)
+    return errno.errorcode.get(ctypes.get_errno(), "?") if libc.syscall(number, *given) == -1 else "done"
+"""
+
+
+def test_calls_that_no_tool_needs_are_refused_and_tools_work(source: Path, scratch: Path):
+    """Each call below is one that bubblewrap alone lets through to the kernel's own judgement, or to success."""
+    jail = Jail("bubblewrap", filtered=True)
+    if jail.trial() is not None:
+        pytest.skip(f"no filter here: {jail.trial()}")
+    tried = {name: numbers[0 if platform.machine() == "x86_64" else 1] for name, numbers in calls._DENIED.items()}
+    code = f"{CALLS}print({{name: said(number, 0, 0, 0, 0, 0) for name, number in {tried!r}.items() if name != 'vmsplice'}})"
+    assert set(eval(inside(jail, source, scratch, code)).values()) == {"EPERM"}
+    new_user = "import os\ntry:\n os.fork() or os._exit(0); os.wait(); print('forked')\nexcept OSError as e: print(e)"
+    assert inside(jail, source, scratch, new_user).strip() == "forked"
+    clone, three = (56, 435) if platform.machine() == "x86_64" else (220, 435)
+    assert inside(jail, source, scratch, f"{CALLS}print(said({clone}, 0x10000000 | 17, 0, 0, 0, 0))").strip() == "EPERM"
+    assert inside(jail, source, scratch, f"{CALLS}print(said({three}, 0, 0))").strip() == "ENOSYS"
+    assert jail.describe()["calls_filtered"] is True
+    open_to_it = inside(
+        Jail("bubblewrap"), source, scratch, "import socket; socket.socket(socket.AF_UNIX).close(); print('made')"
+    )
+    assert open_to_it.strip() == "made", "bubblewrap alone lets sockets be made, so the filter is what stops them"
+
+
+def test_a_processor_without_a_table_gets_no_filter():
+    assert calls.program("riscv64") is None
+    for machine in ("x86_64", "aarch64"):
+        program = calls.program(machine)
+        assert program is not None
+        assert len(program) % 8 == 0
+        assert len(program) // 8 < 256, "a jump reaches no further"
+
+
+def test_the_filter_goes_with_each_of_many_runs_at_once(source: Path, scratch: Path):
+    jail = Jail("bubblewrap", filtered=True)
+    if jail.trial() is not None:
+        pytest.skip("no filter here")
+    code = f"{CALLS}print(said({41 if platform.machine() == 'x86_64' else 198}, 1, 1, 0))"
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: inside(jail, source, scratch, code).strip(), range(8)))
+    assert answers == ["EPERM"] * 8
 
 
 def test_the_tool_dies_with_its_parent(jail: Jail, source: Path, scratch: Path):
