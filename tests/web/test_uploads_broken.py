@@ -75,6 +75,16 @@ def test_a_newer_request_stops_an_older_one_and_goes_on_from_its_bytes(tus, serv
     assert stored(server, data)
 
 
+def test_asking_by_get_waits_for_nobody(tus):
+    where = tus.begin(1000)
+    with tus.breaking("PATCH", where, Upload_Offset="0", Content_Length="1000") as writer:
+        writer.send(b"x" * 400)
+        threading.Event().wait(0.2)
+        assert tus.status(where)["state"] == "receiving"
+        writer.send(b"x" * 600)
+        assert writer.answer().status == 204, "and nobody was asked to stop"
+
+
 def test_many_requests_at_once_end_with_the_right_bytes(tus, server):
     data = os.urandom(2_000_000)
     where = tus.begin(len(data))

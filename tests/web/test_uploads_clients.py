@@ -182,6 +182,7 @@ def test_tuspy_goes_on_after_the_server_was_killed(tus, server, file, monkeypatc
     came = tus.offset(where.removeprefix(server.base_url))
     # A checksummed chunk counts wholly or not at all; of another, what came is kept.
     assert came == 0 if checksums else came >= 8 * MIB
+    assert came <= (server.data_dir / "spool" / where.rpartition("/")[2]).stat().st_size
     with tuspy(tus, file, monkeypatch, url=where, chunk_size=32 * MIB, upload_checksum=checksums) as uploader:
         assert uploader.offset == came
         uploader.upload()
