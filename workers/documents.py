@@ -37,6 +37,8 @@ BATCH = 16
 BATCH_LASTS = 1 * SECOND
 BREAKDOWNS = 20
 """Pages of one document at which the tool may break down before the document itself is held to be what breaks it."""
+_NAMED = 12
+"""How many pages a finding names."""
 SOMEBODY_WAITS = KINDS["tiles"].priority
 """Jobs of this priority go before the rest of a long document: it is handed back, and goes on where it was."""
 
@@ -71,7 +73,10 @@ def pages(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
 
     def write(session: Session, _now: Instant) -> None:
         if unread:
-            technical.merge(session, sha256=bench.original, facts={"pages_unread": sorted({*facts.unread, *unread})})
+            lost = sorted({*facts.unread, *unread})
+            technical.merge(session, sha256=bench.original, facts={"pages_unread": lost})
+            named = ", ".join(map(str, lost[:_NAMED])) + ("…" if len(lost) > _NAMED else "")
+            technical.found(session, sha256=bench.original, code="page_unreadable", facts={"page": named})
 
     return write
 

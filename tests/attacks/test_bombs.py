@@ -57,7 +57,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory):
         yield opened
 
 
-@pytest.mark.parametrize("name", BOMBS)
+SLOW = {"laughing.pdf", "image.pdf", "huge.avi"}  # each a few seconds of a processor; in make soak
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.soak] if name in SLOW else []) for name in BOMBS])
 def test_a_bomb_gets_a_verdict_and_no_memory(shop: Workshop, name: str):
     path = input_file(name)
     started = time.monotonic()
@@ -77,6 +80,16 @@ def test_ten_thousand_findings_are_fifty_and_a_count(shop: Workshop):
     found = shop.item(patiently(shop, input_file("circular.pdf")))
     assert len(found.findings) <= 51
     assert found.findings[-1]["code"] == "more_findings" or len(found.findings) < 51
+
+
+def test_one_page_that_is_a_bomb_keeps_no_other_from_being_shown(shop: Workshop, tmp_path: Path):
+    """A book of three pages whose second draws forms that draw forms: the others are drawn, and the finding names it."""
+    path = tmp_path / "book.pdf"
+    path.write_bytes(crafted.laughing_book())
+    number = patiently(shop, path)
+    found = shop.item(number)
+    assert set(shop.renditions(number)) == {"page-0001", "thumb-0001", "page-0003", "thumb-0003"}
+    assert (found.condition, found.findings) == ("damaged", [{"code": "page_unreadable", "facts": {"page": "2"}}])
 
 
 def test_the_bombs_are_bombs():

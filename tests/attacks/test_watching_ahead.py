@@ -10,12 +10,15 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 from archive.actions import person
 from archive.adapters import signing
+from archive.core.instant import SECOND
 from archive.resources import opened
 from archive.settings import Settings
-from archive.web.api.ranges import AHEAD, CAP
+from archive.web.api import ranges
+from archive.web.api.ranges import AHEAD, AHEAD_US, CAP
 from archive.web.app import create_app
 from tests.serving import served
 from tests.web.pages_world import PASSWORD, Intake, World
@@ -76,3 +79,17 @@ def test_a_player_that_shows_what_came_ahead_is_logged_by_its_word_and_nothing_i
     with archive.client() as client:
         client.head(f"/api/v1/items/{archive.numbers['5']}/original")
     assert fetched(archive, "5", (0, CAP), (AHEAD, AHEAD + CAP)) == ["ahead", "replay"]
+
+
+def test_five_seconds_of_a_file_of_a_high_rate_are_ahead_and_a_minute_is_not() -> None:
+    minute, size = 60 * SECOND, 180_000_000
+    five = size * AHEAD_US // minute
+
+    def said_to_be_ahead(start: int, stop: int) -> bool:
+        scope = {"type": "http", "query_string": b"ahead=1", "headers": [(b"range", f"bytes={start}-{stop - 1}".encode())]}
+        return ranges.ahead(Request(scope), size=size, etag="x", duration_us=minute)
+
+    assert said_to_be_ahead(five - CAP, five)
+    assert said_to_be_ahead(size - five, size)
+    assert not said_to_be_ahead(five - CAP + 1, five + 1)
+    assert not said_to_be_ahead(size - five - 1, size)

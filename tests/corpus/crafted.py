@@ -324,13 +324,24 @@ def image_pdf(side: int = 60_000) -> bytes:
 
 def laughing_pdf(levels: int = 9) -> bytes:
     """A page that draws a form that draws ten forms that draw ten forms …"""
-    forms = [
-        stream(b"/Type/XObject/Subtype/Form/BBox[0 0 612 792]/Resources<</XObject<</F %d 0 R>>>>" % (6 + level), b"/F Do " * 10)
-        for level in range(levels)
-    ]
-    last = stream(b"/Type/XObject/Subtype/Form/BBox[0 0 612 792]", b"0 0 600 700 re f " * 100)
     page = _page(b"/Contents 4 0 R/Resources<</XObject<</F 5 0 R>>>>")
-    return pdf([*_TREE, page, stream(b"", b"/F Do"), *forms, last])
+    return pdf([*_TREE, page, stream(b"", b"/F Do"), *_forms(levels, 6)])
+
+
+def laughing_book() -> bytes:
+    """Three pages, of which the second is that one."""
+    tree = b"<</Type/Pages/Count 3/Kids[3 0 R 4 0 R 3 0 R]>>"
+    page = _page(b"/Contents 5 0 R/Resources<</XObject<</F 6 0 R>>>>")
+    return pdf([_TREE[0], tree, _page(), page, stream(b"", b"/F Do"), *_forms(9, 7)])
+
+
+def _forms(levels: int, following: int) -> list[bytes]:
+    """Forms each of which draws the next ten times; `following` is the number of the second one."""
+    facts = b"/Type/XObject/Subtype/Form/BBox[0 0 612 792]"
+    drawn = [
+        stream(facts + b"/Resources<</XObject<</F %d 0 R>>>>" % (following + level), b"/F Do " * 10) for level in range(levels)
+    ]
+    return [*drawn, stream(facts, b"0 0 600 700 re f " * 100)]
 
 
 def circular_pdf() -> bytes:
