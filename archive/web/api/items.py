@@ -121,7 +121,7 @@ def replay_original(number: str, request: Request, caller: Annotated[Caller, Dep
     resources = resources_of(request)
     with resources.reading() as session:
         found = item.find(session, number)
-    look(resources, found, caller, _replayed(request, size=found.size, etag=found.sha256.hex))
+    look(resources, found, caller, _replayed(request, found, size=found.size, etag=found.sha256.hex))
     return ranges.capped(
         request,
         resources.store,
@@ -164,7 +164,7 @@ def read_rendition(
         found = item.find(session, number)
         copy = rendition.find(session, found.sha256, recipe)
     if recipe in rendition.PLAYABLE:
-        look(resources, found, caller, _replayed(request, size=copy.size, etag=copy.digest.hex))
+        look(resources, found, caller, _replayed(request, found, size=copy.size, etag=copy.digest.hex))
     elif recipe.startswith(("page-", "view")):
         look(resources, found, caller, "pages")
     elif recipe == "storyboard":
@@ -177,8 +177,8 @@ def read_rendition(
     )
 
 
-def _replayed(request: Request, *, size: int, etag: str) -> str:
-    return "ahead" if ranges.ahead(request, size=size, etag=etag) else "replay"
+def _replayed(request: Request, found: item.ItemView, *, size: int, etag: str) -> str:
+    return "ahead" if ranges.ahead(request, size=size, etag=etag, duration_us=found.duration_us) else "replay"
 
 
 def look(resources: Resources, found: item.ItemView, caller: Caller, what: str) -> None:

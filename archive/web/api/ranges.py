@@ -23,13 +23,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from archive.core.errors import Mismatch, RangeUnsatisfiable
+from archive.core.instant import SECOND
 from archive.ports import ObjectStore
 
 CAP: Final = 1024 * 1024
 """The most bytes of one playback answer."""
 
 AHEAD: Final = 4 * CAP
-"""How much of a file's beginning, and of its end, where its index may lie, a player is sent before it plays it: some seconds."""
+AHEAD_US: Final = 5 * SECOND
+"""How much of a file's beginning, and of its end, where its index may lie, a player is sent before it plays it: five seconds' worth, and
+no less than 4 MiB. A browser that prepares a file reads its index and some three seconds of it, whatever its rate."""
 
 _GATHER: Final = 4 * 1024 * 1024  # of one download's hop to a worker thread; a hop for each 64 KiB costs half the speed
 _RANGE: Final = re.compile(r"bytes=[ \t]*(\d{0,19})-(\d{0,19})[ \t]*(?:,.*)?", re.ASCII | re.IGNORECASE)
@@ -73,7 +76,7 @@ def asked_span(header: str | None, size: int) -> Span | None:
     return span
 
 
-def ahead(request: Request, *, size: int, etag: str) -> bool:
+def ahead(request: Request, *, size: int, etag: str, duration_us: int | None) -> bool:
     """Whether a request says that its file is not being played yet (`?ahead`) and asks for no more than what may be sent for that.
 
     A request for anything between the file's ends is one for playing it, whatever it says of itself.
@@ -84,7 +87,8 @@ def ahead(request: Request, *, size: int, etag: str) -> bool:
     if "ahead" not in request.query_params:
         return False
     span = _wanted(request, size, etag) or Span(0, size)
-    return min(span.stop, span.start + CAP) <= AHEAD or span.start >= size - AHEAD
+    reach = max(AHEAD, size * AHEAD_US // max(duration_us, AHEAD_US)) if duration_us else AHEAD
+    return min(span.stop, span.start + CAP) <= reach or span.start >= size - reach
 
 
 def capped(request: Request, store: ObjectStore, key: str, *, size: int, etag: str, media_type: str) -> Response:

@@ -272,7 +272,8 @@ export class Deck {
       const source = details?.sources[0];
       if (!details || !source || this.looking !== next || this.index !== next - 1 || this.signal.aborted) return;
       const spare = this.other();
-      spare.preload = "auto";
+      // Its index and first pictures: with «auto» a browser would fetch all it can, and what it was granted would be a replay.
+      spare.preload = "metadata";
       spare.src = aheadOf(source.url);
       spare.load();
       this.ahead = { index: next, details };
