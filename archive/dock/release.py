@@ -5,7 +5,8 @@ archive gives leave; and if the file, read again at that moment through the desc
 signed. The name is then looked at once more, in a folder that was reached without following a link, and must still lead to that file.
 
 Order: journal (releasing) → leave asked → read and compared → removed, folder synced → archive told → journal (released). A run that dies
-anywhere is finished by the next one: a file that is there is checked anew from the beginning, one that is gone is told of.
+anywhere is finished by the next one: a file that is there is checked anew from the beginning, one that is gone is told of. A file counts
+as gone only if its carrier is there and known again; a card that was pulled takes nothing with it.
 
 Not guaranteed: against somebody who writes to the recorder in the instant between the last look and the removal. Whatever he puts
 under that very name goes, a link itself and not what it leads to; nothing outside that folder can.
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from archive.core.digest import Digest
 from archive.core.errors import LiuhenError, Malformed, Mismatch, ServerRefused, SourceChanged, Unavailable
 from archive.core.release import Reason
+from archive.dock import carrier as carriers
 from archive.dock import receipts
 from archive.dock.journal import State
 from archive.dock.pace import Stopped
@@ -34,8 +36,7 @@ from archive.dock.reading import CHUNK
 from archive.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from archive.dock.carrier import Volume
     from archive.dock.credential import Credential
     from archive.dock.journal import Entry
     from archive.dock.scan import Scan, Source
@@ -79,17 +80,17 @@ class Release:
             Unavailable: the archive does not answer; the next run goes on.
             Stopped: somebody asked.
         """
-        known = [(source, self._entry(source)) for scan in scans for source in scan.files]
-        work = [(source, entry) for source, entry in known if entry is not None and entry.state.has_receipt]
-        here = {entry.id for _, entry in work}
+        known = [(scan.volume, source, self._entry(source)) for scan in scans for source in scan.files]
+        work = [(volume, source, entry) for volume, source, entry in known if entry is not None and entry.state.has_receipt]
+        here = {entry.id for _, _, entry in work}
         found: list[Freed] = []
         for scan in scans:
             for entry in self.means.journal.unfinished(self.credential.archive, scan.volume.carrier.identity):
                 if entry.id not in here:
                     here.add(entry.id)
-                    found += self._heard(self._absent(scan.volume.root, entry))
+                    found += self._heard(self._absent(scan.volume, entry))
         with ThreadPoolExecutor(jobs, thread_name_prefix="release") as pool:
-            for freed in pool.map(lambda pair: self._heard(self._guarded(*pair)), work):
+            for freed in pool.map(lambda one: self._heard(self._guarded(*one)), work):
                 found += freed
         if self._ended is not None:
             raise self._ended
@@ -104,19 +105,19 @@ class Release:
         self.told(freed)
         return [freed]
 
-    def _guarded(self, source: Source, entry: Entry) -> Freed | None:
+    def _guarded(self, volume: Volume, source: Source, entry: Entry) -> Freed | None:
         """Release one file, unless the run has ended; what ends it for one ends it for all."""
         if self._ended is not None or self.means.stop.asked:
             return Freed(source.shown, entry.number, "waiting", "not begun", fault=True)
         try:
-            return self._one(source, entry)
+            return self._one(volume, source, entry)
         except Stopped:
             return Freed(source.shown, entry.number, "waiting", "stopped", fault=True)
         except LiuhenError as why:
             self._ended = self._ended or why
             return Freed(source.shown, entry.number, "waiting", str(why), fault=True)
 
-    def _one(self, source: Source, entry: Entry) -> Freed | None:
+    def _one(self, volume: Volume, source: Source, entry: Entry) -> Freed | None:
         try:
             self._check_receipt(entry)
         except (Malformed, Mismatch) as why:
@@ -125,12 +126,14 @@ class Release:
         try:
             with _found(source) as held:
                 return self._free(source, entry, held)
-        except FileNotFoundError:
-            return self._gone(entry) if entry.state is State.RELEASING else None
         except SourceChanged as why:
             return self._changed(entry, str(why))
+        except FileNotFoundError:
+            return self._absent(volume, entry) if entry.state is State.RELEASING or not _is_there(volume) else None
+        except _NotRemoved as why:
+            return self._keep(entry, Reason.NOT_REMOVABLE, str(why)) if _is_there(volume) else _pulled(entry)
         except OSError as why:
-            return self._keep(entry, Reason.UNREADABLE, why.strerror or str(why))
+            return self._keep(entry, Reason.UNREADABLE, why.strerror or str(why)) if _is_there(volume) else _pulled(entry)
 
     def _free(self, source: Source, entry: Entry, held: _Held) -> Freed:
         journal, now = self.means.journal, self.means.now
@@ -148,12 +151,7 @@ class Release:
         if digest != entry.sha256:
             return self._changed(entry, f"it hashes to {digest.short} now, {entry.sha256.short} was docked")
         failpoint("dock.release_compared")
-        try:
-            held.remove()
-        except FileNotFoundError:
-            return self._gone(entry)
-        except OSError as why:
-            return self._keep(entry, Reason.NOT_REMOVABLE, why.strerror or str(why))
+        held.remove()
         failpoint("dock.release_removed")
         held.sync()
         failpoint("dock.release_synced")
@@ -208,13 +206,15 @@ class Release:
         told = {**_signed(entry), "outcome": outcome, "reason": None if reason is None else reason.value}
         return self.means.server.post(f"/api/v1/items/{entry.number}/release/done", told)
 
-    def _absent(self, root: Path, entry: Entry) -> Freed | None:
+    def _absent(self, volume: Volume, entry: Entry) -> Freed | None:
         """Finish a release whose file was not found as it was."""
         try:
             self._check_receipt(entry)
-            status = (root / os.fsdecode(entry.path)).lstat()
+            if not _is_there(volume):
+                return _pulled(entry)
+            status = (volume.root / os.fsdecode(entry.path)).lstat()
         except (FileNotFoundError, NotADirectoryError):
-            return self._gone(entry)
+            return self._gone(entry) if _is_there(volume) else _pulled(entry)
         except OSError:
             return None  # the folder cannot be read now; the scan says so
         except (Malformed, Mismatch) as why:
@@ -222,6 +222,23 @@ class Release:
         if stat.S_ISREG(status.st_mode) and (status.st_size, status.st_mtime_ns) == (entry.size, entry.mtime_ns):
             return None  # it lies outside the folder that was named this time
         return self._changed(entry, "another file has its name")
+
+
+class _NotRemoved(Exception):
+    """The system does not let the file be removed, and says why."""
+
+
+def _is_there(volume: Volume) -> bool:
+    """Whether this very carrier is in its place now: another card may have been put there, under the same number."""
+    try:
+        found = carriers.identify(volume.root, label=volume.carrier.label, kind=volume.carrier.kind)
+    except OSError:
+        return False
+    return volume.present() and found.carrier.identity == volume.carrier.identity
+
+
+def _pulled(entry: Entry) -> Freed:
+    return Freed(entry.shown, entry.number, "waiting", "carrier gone", fault=True)
 
 
 class _Held:
@@ -256,13 +273,20 @@ class _Held:
 
         Raises:
             SourceChanged: another file, a link, or other bytes are there.
-            OSError: it cannot be removed, or is gone already.
+            FileNotFoundError: it is gone already.
+            OSError: its folder cannot be read any more.
+            _NotRemoved: the system does not let it be removed.
         """
         named = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
         for status in (named, os.fstat(self._file)):
             if _identity(status) != _identity(self._status):
                 raise SourceChanged(path=self._source.shown)
-        os.unlink(self._name, dir_fd=self._folder)
+        try:
+            os.unlink(self._name, dir_fd=self._folder)
+        except FileNotFoundError:
+            raise
+        except OSError as why:
+            raise _NotRemoved(why.strerror or str(why)) from why
 
     def sync(self) -> None:
         """Make the removal durable.

@@ -122,9 +122,10 @@ def test_a_folder_swapped_for_a_link_leads_nowhere(liar, dock_to, tmp_path, file
     file.rename(folder / file.name)
     shutil.copytree(folder, elsewhere)
 
-    def swap(*_):
-        folder.rename(tmp_path / "aside")
-        folder.symlink_to(elsewhere)
+    def swap():
+        if not folder.is_symlink():
+            folder.rename(tmp_path / "aside")
+            folder.symlink_to(elsewhere)
 
     class Swapping(Liar):
         def answer(self, method, path):
@@ -180,3 +181,43 @@ def test_a_file_of_another_station_is_none_of_ours(liar, dock_to, file):
     liar.says[ASK] = (404, {"Content-Type": "application/problem+json"}, b'{"code": "not_found"}')
     code, row = dock_to(liar, "--release")
     assert (code, row.state, row.trouble, file.exists()) == (1, State.KEPT, "not_found", True)
+
+
+def test_a_card_that_is_pulled_takes_nothing_with_it(liar, dock_to, tmp_path, file):
+    liar.says[ASK] = (503, {}, b"")
+    code, row = dock_to(liar, "--release")
+    assert (code, row.state) == (3, State.RELEASING)
+    liar.says[ASK] = YES[ASK]
+    card, pulled = file.parent, tmp_path / "pulled"
+
+    class Pulling(Liar):
+        def answer(self, method, path):
+            if path.endswith("/nonces") and not pulled.exists():  # after the scan, before anything is released
+                card.rename(pulled)
+                card.mkdir()
+            return super().answer(method, path)
+
+    liar.__class__ = Pulling
+    code, row = dock_to(liar, "--release")
+    assert (code, row.state, asked(liar, DONE)) == (3, State.RELEASING, [])
+    assert (pulled / file.name).read_bytes() == DATA
+    card.rmdir()
+    pulled.rename(card)
+    liar.__class__ = Liar
+    code, row = dock_to(liar, "--release")
+    assert (code, row.state, file.exists()) == (0, State.RELEASED, False)
+
+
+def test_what_the_system_does_not_let_go_is_kept_and_reported(liar, dock_to, file, monkeypatch):
+    unlink = os.unlink
+
+    def refused(path, *, dir_fd=None):
+        if dir_fd is None:
+            return unlink(path)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "unlink", refused)  # as an immutable file answers, which only root could make
+    code, row = dock_to(liar, "--release")
+    assert (code, row.state, row.trouble) == (1, State.KEPT, "not_removable: Operation not permitted")
+    assert [(told["outcome"], told["reason"]) for told in asked(liar, DONE)] == [("kept", "not_removable")]
+    assert file.read_bytes() == DATA
