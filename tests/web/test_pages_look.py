@@ -95,6 +95,8 @@ def test_no_page_is_wider_than_its_window(window: Window, language: str, width: 
         f"/cases/{window.archive.case_id}",
         "/jobs?state=done",
         "/quarantine",
+        "/upload",
+        f"/items/{numbers['film']}/receipt",
     ]
     addresses += [f"/items/{numbers[name]}" for name in ("film", "old", "paper", "photo", "sound", "damaged", "unknown")]
     with window.page("/inbox", language=language, width=width, height=height) as page:
