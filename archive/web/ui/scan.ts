@@ -56,13 +56,13 @@ export class ScanView extends HTMLElement {
   private bar(): HTMLElement {
     const help = h("button", { type: "button", class: "lhp-button lhp-help", "aria-label": word("keys"), title: `${word("keys")} ( ? )` }, "?");
     help.addEventListener("click", () => this.showKeys());
-    const button = (icon: string, name: string, key: string, act: () => void): HTMLButtonElement => iconButton(icon, `${word(name)} ( ${key} )`, act, "lhp-button");
-    this.turns.append(button("left", "page_back", "PgUp", () => this.go(this.current - 1)), h("span", { class: "lhs-place" }, this.field, this.count), button("right", "page_forward", "PgDn", () => this.go(this.current + 1)));
+    const button = (icon: string, name: string, key: string, act: () => void): HTMLButtonElement => iconButton(icon, `${name} ( ${key} )`, act, "lhp-button");
+    this.turns.append(button("left", word("page_back"), "PgUp", () => this.go(this.current - 1)), h("span", { class: "lhs-place" }, this.field, this.count), button("right", word("page_forward"), "PgDn", () => this.go(this.current + 1)));
     return h("div", { class: "lhp-bar" },
       this.turns, this.whose, h("span", { class: "lhp-space" }),
-      button("minus", "zoom_out", "-", () => this.sheet.scaleBy(1 / STEP)), this.scale, button("plus", "zoom_in", "+", () => this.sheet.scaleBy(STEP)),
-      button("fit", "fit_width", "W", () => this.sheet.fitTo("width")), button("whole", "fit_page", "0", () => this.sheet.fitTo("page")),
-      button("rotate", "rotate", "R", () => this.sheet.rotate()), help,
+      button("minus", word("zoom_out"), "-", () => this.sheet.scaleBy(1 / STEP)), this.scale, button("plus", word("zoom_in"), "+", () => this.sheet.scaleBy(STEP)),
+      button("fit", word("fit_width"), "W", () => this.sheet.fitTo("width")), button("whole", word("fit_page"), "0", () => this.sheet.fitTo("page")),
+      button("rotate", word("rotate"), "R", () => this.sheet.rotate()), help,
     );
   }
 
@@ -85,7 +85,7 @@ export class ScanView extends HTMLElement {
         if (first && told.pages.length > 0) this.go(this.wanted());
         else this.strip.show(this.pages, this.current);
         if (told.pages.length > 0 && !told.pages.some(({ state }) => state === "waiting")) return;
-      } else if (this.pages.length === 0) this.tell("undrawn_list");
+      } else if (this.pages.length === 0) this.tell(word("undrawn_list"));
       await this.pause(LIST_MS);
     }
   }
@@ -129,17 +129,17 @@ export class ScanView extends HTMLElement {
       if (signal.aborted) return;
       state = told?.state ?? state;
       if (state !== "waiting" && state !== "absent") break;
-      this.tell(told ? "page_waits" : "undelivered_page");
+      this.tell(told ? word("page_waits") : word("undelivered_page"));
       await this.pause(ASK_MS);
     }
     if (signal.aborted) return;
-    if (state !== "ready") { this.tell(state === "unreadable" ? "page_unreadable" : "page_failed"); return; }
+    if (state !== "ready") { this.tell(state === "unreadable" ? word("page_unreadable") : word("page_failed")); return; }
     const view = new Image();
     view.src = leaf.view;
     try {
       await view.decode();
     } catch {
-      if (!signal.aborted) this.tell("undelivered_page");
+      if (!signal.aborted) this.tell(word("undelivered_page"));
       return;
     }
     if (signal.aborted) return;
@@ -170,16 +170,16 @@ export class ScanView extends HTMLElement {
         this.sheet.sharpen(address, { width: told.width, height: told.height, tile: told.tile, levels: told.levels });
         return;
       }
-      if (told && told.state !== "waiting") { this.tell("full_failed"); return; }
-      this.tell("full_waits", { percent: Math.floor((told?.permille ?? 0) / 10) });
+      if (told && told.state !== "waiting") { this.tell(word("full_failed")); return; }
+      this.tell(word("full_waits", { percent: Math.floor((told?.permille ?? 0) / 10) }));
       await this.pause(ASK_MS);
       if (signal.aborted) return;
     }
   }
 
-  private tell(key?: string, facts: Record<string, number> = {}): void {
-    this.message.hidden = key === undefined;
-    this.message.textContent = key === undefined ? "" : word(key, facts);
+  private tell(text = ""): void {
+    this.message.hidden = text === "";
+    this.message.textContent = text;
   }
 
   private async ask<T>(address: string, method: "GET" | "POST", signal: AbortSignal = this.leave.signal): Promise<T | undefined> {
