@@ -85,15 +85,11 @@ class Notes:
 def pictures(looks: Sequence[Look], duration_us: int) -> Notes:
     """Return where a recording is black or does not change."""
     times = [look.at_us for look in looks]
-    ends = [*times[1:], max(duration_us, times[-1] if times else 0)]
+    ends = [*times[1:], max(duration_us, times[-1])] if times else []
     black = list(_joined("black", ((look.at_us, end) for look, end in zip(looks, ends, strict=True) if look.light <= BLACK_LUMA)))
     still = _joined(
         "still",
-        (
-            (before.at_us, after.at_us)
-            for before, after in zip(looks, looks[1:], strict=False)
-            if after.moved_milli <= STILL_MILLI
-        ),
+        ((before.at_us, after.at_us) for before, after in pairwise(looks) if after.moved_milli <= STILL_MILLI),
     )
     told = [span for span in black if span.end_us - span.start_us >= BLACK_LEAST]
     told += [
@@ -111,10 +107,8 @@ def sound(heard: Sequence[Heard], duration_us: int) -> Notes:
     muted = list(_joined("muted", _quiet(heard, MUTED_CLU, duration_us)))
     muted = list(_joined("muted", sorted([*((span.start_us, span.end_us) for span in muted), *_holes(heard, duration_us)])))
     told = [span for span in muted if span.end_us - span.start_us >= HOLE_LEAST]
-    silent = [
-        span for span in _joined("silent", _quiet(heard, SILENT_CLU, duration_us)) if span.end_us - span.start_us >= SILENT_LEAST
-    ]
-    told += [span for span in silent if not any(one.start_us < span.end_us and span.start_us < one.end_us for one in told)]
+    silent = [piece for span in _joined("silent", _quiet(heard, SILENT_CLU, duration_us)) for piece in _without(span, told)]
+    told += [span for span in silent if span.end_us - span.start_us >= SILENT_LEAST]
     notes = _notes(told, _BLOCK_US, len(heard))
     return Notes(notes.spans, notes.resolution_us, notes.looked, notes.more, integrated(heard))
 
@@ -135,6 +129,19 @@ def _quiet(heard: Sequence[Heard], limit: int, duration_us: int) -> Iterator[tup
         if place >= _WINDOW_BLOCKS - 1 and block.loudness_clu <= limit:
             end = block.at_us + _BLOCK_US
             yield max(0, end - _WINDOW_BLOCKS * _BLOCK_US), min(end, max(duration_us, block.at_us))
+
+
+def _without(span: Span, others: Sequence[Span]) -> Iterator[Span]:
+    """What is left of a span beside others, which are in order and apart."""
+    start = span.start_us
+    for other in others:
+        if other.start_us >= span.end_us:
+            break
+        if other.start_us > start:
+            yield Span(span.kind, start, other.start_us)
+        start = max(start, other.end_us)
+    if start < span.end_us:
+        yield Span(span.kind, start, span.end_us)
 
 
 def _holes(heard: Sequence[Heard], duration_us: int) -> Iterator[tuple[int, int]]:
