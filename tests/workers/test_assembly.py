@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select, text
 
-from archive.actions import accession, custody, document, fixity, fsck, upload
+from archive.actions import accession, custody, document, fixity, fsck, page, upload
 from archive.actions import case as cases
 from archive.actions import item as items
 from archive.actions.jobs import ClaimedJob
@@ -94,15 +94,19 @@ def test_a_document_is_an_item_that_lists_its_pages_with_a_receipt_of_its_own(sh
     shop.work()
     document_ = made(shop)
     assert document_.listed.title == TITLE
-    assert [str(page.number) for page in document_.listed.pages] == numbers
-    assert [page.sha256 for page in document_.listed.pages] == [Digest.of(first), Digest.of(second)]
-    assert [page.media_type for page in document_.listed.pages] == ["image/png", "image/jpeg"]
+    assert [str(each.number) for each in document_.listed.pages] == numbers
+    assert [each.sha256 for each in document_.listed.pages] == [Digest.of(first), Digest.of(second)]
+    assert [each.media_type for each in document_.listed.pages] == ["image/png", "image/jpeg"]
     assert (document_.item.kind.value, document_.item.container, document_.item.condition) == ("document", "paper", "sound")
     assert {(bound.case_id, Stage(bound.stage)) for bound in document_.item.bindings} == {(case_id, Stage.DECISION)}
     with shop.resources.reading() as session:
         assert fixity.receipt(session, number=document_.item.number).sha256 == document_.item.sha256
         assert document.place_of(session, document_.leaves[1].item_id) == document.Place(TITLE, 2, 2, document_.item.number)
         assert [event.kind.value for event in custody.of_item(session, document_.item.id)][:1] == ["ingestion"]
+        assert [(each.page, each.number, each.leaf) for each in page.of(session, document_.item)] == [
+            (1, numbers[0], 1),
+            (2, numbers[1], 1),
+        ]
         assert document.waiting(session) == []
         assert set(document.recipes(session, document_.leaves)) == {Digest.of(first), Digest.of(second)}
         assert not document.at_work(session, document_.leaves)

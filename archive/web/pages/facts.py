@@ -107,7 +107,7 @@ def _technical(item: ItemView, say: words.Say) -> Iterator[tuple[str, str]]:
         yield say(N_("Title")), str(paper["title"])
     if paper.get("pages"):
         yield say(N_("Number of pages")), str(paper["pages"])
-    container = _CONTAINERS.get(item.container)
+    container = say(words.PAGE_LIST) if item.container == "paper" else _CONTAINERS.get(item.container)
     yield say(N_("Form")), f"{container} · {item.media_type}" if container else item.media_type
     place = photo.get("location") or known.get("location")
     if place:

@@ -316,6 +316,7 @@ APART: Mapping[str, str] = {
 }
 """Why a file that nearly belongs to a run does not."""
 
+PAGE_LIST = N_("List of pages")
 JOB_FAULT = N_("The archive ran into a fault of its own.")
 YES = N_("yes")
 NO = N_("no")
