@@ -59,7 +59,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 @click.option("--server", help="The archive's address, such as https://archive.example.")
 @click.option("--credential", "credential_file", type=_FILE, help="The station's credential, from `liuhen station enrol`.")
 @click.option("--journal", "journal_file", type=_FILE, help="What this station did so far; default: beside the credential.")
-@click.option("--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Files at once.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 32), default=8, show_default=True, help="Files of a source, or of a place, at once."
+)
 @click.option("--limit", type=_Parsed("rate"), help="At most this many bytes a second in all, such as 20M or 512Ki.")
 @click.option("--patterns", "patterns_file", type=_FILE, help="More file-name patterns (TOML), tried before the shipped ones.")
 @click.option("--zone", type=_Parsed("zone"), help="The zone the recorders' clocks show; default: the agency's.")

@@ -58,6 +58,7 @@ class _Standing:
     seen_at: Instant | None
     """When it came, None if it was there when the watch began."""
     still: scanner.Stillness
+    mounted: bool
     run: Future[None] | None = None
     done: str | None = None
     """What its files were when it was last docked without trouble."""
@@ -88,7 +89,6 @@ class Watch:
 
         Raises:
             OSError: the watched folder is not there.
-            LiuhenError: a run met what no next one will be without, such as a station that was revoked.
         """
         board, stop = self.session.board, self.session.stop
         with ExitStack() as stack:
@@ -171,6 +171,7 @@ class Watch:
             device,
             None if first else now(),
             scanner.Stillness(place.settle_s, clock=time.monotonic, wall=time.time),
+            mounted,
         )
         self._standing[root] = standing
         self.session.board.tell("appeared", place=self._name(root), kind=place.kind, mounted=mounted)
@@ -200,10 +201,15 @@ class Watch:
             if state != standing.done and found.files:
                 self._dock_files(standing, found, board, state)
             elif standing.to_release and not self._waiting(found):
-                standing.to_release = False
-                self.session.dock([found], wait_s=None, release=True, stop=standing.stop, board=board)
+                report = self.session.dock([found], wait_s=None, release=True, stop=standing.stop, board=board)
+                # what a fault kept from going is asked for again; what a rule keeps stays
+                standing.to_release = bool(report.ended_by) or any(row.fault for row in report.releases)
+                standing.not_before = time.monotonic() + (self.again_s if standing.to_release else 0)
         except Stopped:
             pass
+        except LiuhenError as why:  # such as a journal that cannot be read on a full disk
+            standing.not_before = time.monotonic() + self.again_s
+            board.tell("trouble", place=self._name(standing.root), trouble=str(why), style="red")
         except OSError as why:
             standing.not_before = time.monotonic() + self.poll_s
             if not standing.stop.asked:
@@ -211,7 +217,7 @@ class Watch:
 
     def _dock_files(self, standing: _Standing, found: Scan, board: Board, state: str) -> None:
         name = self._name(standing.root)
-        if standing.place.kind == "recorder" and not standing.measured:
+        if standing.mounted and standing.place.kind == "recorder" and not standing.measured:
             standing.measured = True
             self.session.measure(found, seen_at=standing.seen_at)
         board.tell("docking", place=name, count=len(found.files))

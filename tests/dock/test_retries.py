@@ -6,7 +6,7 @@ import pytest
 
 from archive.core.digest import Digest
 from archive.dock.journal import State
-from tests.dock.liar import DATA, JSON, NUMBER, Liar
+from tests.dock.liar import DATA, JSON, NUMBER, Liar, a_receipt
 
 CREATE = ("POST", "/api/v1/uploads")
 APPEND = ("PATCH", "/api/v1/uploads/u")
@@ -107,3 +107,31 @@ def test_every_request_names_the_protocol_and_every_piece_its_length(serve_liar,
         if method == "PATCH":
             assert headers["Content-Length"] == str(len(DATA))
             assert headers["Content-Type"] == "application/offset+octet-stream"
+
+
+def test_a_small_file_goes_whole_with_the_request_that_makes_it_known(serve_liar, dock_to):
+    liar = serve_liar(Liar())
+    liar.says[CREATE] = (201, {"Location": "/api/v1/uploads/u", **liar.done()}, b"")
+    code, row = dock_to(liar)
+    assert (code, row.state, row.number) == (0, State.VERIFIED, NUMBER)
+    ((headers, body),) = [(headers, body) for method, path, headers, body in liar.heard if path == "/api/v1/uploads"]
+    assert (body, headers["Content-Type"]) == (DATA, "application/offset+octet-stream")
+    assert sent(liar) == b""
+
+
+def test_an_answer_to_a_whole_file_that_got_lost_is_asked_for_with_the_same_manifest(serve_liar, dock_to):
+    liar = serve_liar(Liar())
+    liar.says[CREATE] = [(502, {}, b""), (201, {"Location": "/api/v1/uploads/u", **liar.done()}, b"")]
+    code, row = dock_to(liar, "--patience", "30")
+    assert (code, row.state) == (0, State.VERIFIED)
+    first, second = (headers["Upload-Metadata"] for _, path, headers, _ in liar.heard if path == "/api/v1/uploads")
+    assert first == second
+
+
+def test_receipts_are_asked_for_together_where_the_archive_gives_them_so(serve_liar, dock_to):
+    liar = serve_liar(Liar())
+    together = json.dumps({"receipts": {NUMBER: a_receipt().decode()}, "waiting": [], "unknown": []}).encode()
+    liar.says["GET", f"/api/v1/receipts?number={NUMBER}"] = (200, JSON, together)
+    code, row = dock_to(liar)
+    assert (code, row.state) == (0, State.VERIFIED)
+    assert not [path for _, path, _, _ in liar.heard if path.endswith("/receipt")]
