@@ -142,6 +142,6 @@ def _lane(lane: status.Lane, now: Instant, say: Say) -> dict[str, Any]:
         "waiting": lane.waiting,
         "running": lane.running,
         "dead": lane.dead,
-        "oldest": None if age is None else shapes.duration(max(0, age) // SECOND * SECOND),
+        "oldest": None if age is None else shapes.duration(max(0, age) // SECOND * SECOND).removesuffix(".000"),
         "colour": "is-waiting" if late else "",
     }
