@@ -90,7 +90,7 @@ export class Draft {
     const [first = "", ...others] = this.pages.map(({ file }) => file.name.replace(/\.[^.]*$/, ""));
     let length = first.length;
     for (const other of others) while (!other.startsWith(first.slice(0, length))) length -= 1;
-    return others.length === 0 ? first : first.slice(0, length).replace(/[\s\d_\-.（(第]+$/, "");
+    return others.length === 0 ? first : first.slice(0, length).replace(/[\s\d_\-.(\uff08\u7b2c]+$/, "");
   }
 
   private sort(order: Order): void {
