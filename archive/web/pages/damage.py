@@ -50,6 +50,7 @@ COPIED = N_(
 WATCHING_REPAIRED = N_("What plays here is a repaired copy and not the original.")
 WATCHING_COPY = N_("This recording is damaged. What plays here is a copy of what is left of it and not the original.")
 WATCHING_REST = N_("This recording is damaged. It plays as far as it goes.")
+MADE_WITH = N_("Made with liuhen's recipe repair and %(tool)s; the copy's own SHA-256 begins with %(digest)s.")
 KEPT = N_("The original is kept exactly as it came, and can be downloaded.")
 
 DISTURBANCE: Mapping[str, str] = {
@@ -151,6 +152,7 @@ def _repair(item: ItemView, renditions: Sequence[RenditionView], *, working: boo
     copy = next((one for one in renditions if one.recipe == "repair"), None)
     if copy is not None:
         yield from _mended(copy.provenance, say)
+        yield say(MADE_WITH) % {"tool": copy.provenance.get("tool", ""), "digest": copy.digest.hex[:16]}
         yield say(KEPT)
     elif working and state is None and ("moov_missing" in codes or (item.technical.get("plan") or {}).get("action") == "repair"):
         yield say(BEING_MENDED)
