@@ -287,7 +287,8 @@ class Dock:
             freed.append(one)
             style = "red" if one.flaw or one.fault else "yellow" if one.reason else "green"
             reason = one.reason or ""
-            self._board.tell("release", state=one.state, number=one.number, path=one.path, reason=reason, style=style)
+            said = words.why(reason, self._board.tongue)
+            self._board.tell("release", state=one.state, number=one.number, path=one.path, reason=reason, said=said, style=style)
 
         Release(means=self._means, credential=self._credential, told=told).run(scans, jobs=self._plan.jobs)
 

@@ -42,7 +42,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "receipt": ("已核验  {number}  {path}", "verified   {number}  {path}"),
     "receipt_flawed": ("回执有误  {number}  {trouble}", "flawed     {number}  {trouble}"),
-    "release": ("{shown}  {number}  {path}  {reason}", "{shown:<10} {number}  {path}  {reason}"),
+    "release": ("{shown}  {number}  {path}  {said}", "{shown:<10} {number}  {path}  {said}"),
     "gone": (
         "载体已拔出  {carrier}：再次接入后续传其余文件",
         "gone       {carrier}: it was pulled; what it still holds is docked when it is back",
@@ -93,6 +93,32 @@ def language(environment: Mapping[str, str]) -> str:
         if value and value.partition(".")[0] not in {"C", "POSIX"}:
             return "en" if value.lower().startswith("en") else "zh"
     return "zh"
+
+
+_WHY: dict[str, tuple[str, str]] = {
+    "release_barred: key_mark": ("已作重点标记，按原始载体规则留存", "marked by the recorder; the carrier rule keeps it"),
+    "release_barred: matter": ("按原始载体规则留存，案件", "the carrier rule keeps the matter of case"),
+    "release_barred": ("按原始载体规则留存", "the carrier rule keeps it"),
+    "not_verified": ("档案库最近一次回读未确认完好", "the archive did not find its bytes intact the last time"),
+    "not_found": ("档案库中没有本站的此条目", "the archive has no such item of this station"),
+    "no_leave": ("档案库未准许", "the archive gave no leave"),
+    "changed": ("文件已不同于入档时", "it is not what was docked any more"),
+    "read_only": ("载体只读", "the medium can only be read"),
+    "not_removable": ("系统不允许移除", "the system does not let it be removed"),
+    "unreadable": ("无法再次读取", "it cannot be read again"),
+    "gone": ("未经准许已不在载体上", "it was taken away without leave"),
+    "carrier gone": ("载体已拔出", "its carrier was pulled"),
+    "receipt": ("回执有误", "its receipt is flawed"),
+}
+"""Why a file stays on its carrier, by how the reason begins; the longest beginning counts."""
+
+
+def why(reason: str, tongue: str) -> str:
+    """Return why a file stays in words, with what the reason says further; a reason that has none is said as it is."""
+    for known in sorted(_WHY, key=len, reverse=True):
+        if reason == known or reason.startswith((f"{known}: ", f"{known} ")):
+            return f"{_WHY[known][LANGUAGES.index(tongue)]} {reason[len(known) :].lstrip(': ')}".rstrip()
+    return reason
 
 
 def say(key: str, tongue: str, **facts: object) -> str:

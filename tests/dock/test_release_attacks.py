@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 from archive.core.receipt import Receipt
+from archive.dock import words
 from archive.dock.journal import Journal, State
 from tests.dock.liar import DATA, JSON, NUMBER, SOMEBODY, Liar, a_receipt
 
@@ -221,3 +222,23 @@ def test_what_the_system_does_not_let_go_is_kept_and_reported(liar, dock_to, fil
     assert (code, row.state, row.trouble) == (1, State.KEPT, "not_removable: Operation not permitted")
     assert [(told["outcome"], told["reason"]) for told in asked(liar, DONE)] == [("kept", "not_removable")]
     assert file.read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("reason", "chinese", "english"),
+    [
+        ("release_barred: key_mark", "已作重点标记，按原始载体规则留存", "marked by the recorder; the carrier rule keeps it"),
+        (
+            "release_barred: matter 〔2026〕114",
+            "按原始载体规则留存，案件 〔2026〕114",
+            "the carrier rule keeps the matter of case 〔2026〕114",
+        ),
+        ("release_barred: key_mark, matter 〔2026〕114", "按原始载体规则留存 key_mark, matter 〔2026〕114", None),
+        ("changed: another file has its name", "文件已不同于入档时 another file has its name", None),
+        ("carrier gone", "载体已拔出", "its carrier was pulled"),
+        ("something new", "something new", "something new"),
+    ],
+)
+def test_why_a_file_stays_is_said_in_the_stations_language(reason, chinese, english):
+    assert words.why(reason, "zh") == chinese
+    assert english is None or words.why(reason, "en") == english
