@@ -107,8 +107,10 @@ def test_the_components_say_only_what_pages_give_them() -> None:
     for path in (WEB / "ui").glob("*.ts"):
         source = path.read_text("utf-8")
         used |= set(re.findall(r'\bword\("(\w+)"', source))
-        for either in re.findall(r'\bword\(this\.media\.paused \? "(\w+)" : "(\w+)"\)', source):
+        for either in re.findall(r'\bword\([^"()]+ \? "(\w+)" : "(\w+)"', source):
             used |= set(either)
+        for begins in re.findall(r"\bword\(`(\w+_)\$\{", source):
+            used |= {key for key in words.PLAYER if key.startswith(begins)}
         assert not re.search(rf"[\"'`][^\"'`]*[{HAN}]", re.sub(r"`\$\{month\}[^`]*`", "", source)), path.name
     assert used - set(UPLOADING) == set(words.PLAYER)
 
