@@ -4,12 +4,15 @@ import hashlib
 import json
 import os
 import threading
+import time
 
+import httpx
 import pytest
 
 from archive.core.digest import Digest, original_key
 from tests.server import RunningServer
-from tests.web.tus import Tus, checksum, refused, signed_in, stored
+from tests.station import Station
+from tests.web.tus import PATH, Tus, checksum, refused, signed_in, stored
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +50,51 @@ def test_a_body_that_stalls_is_ended_keeps_what_came_and_frees_the_upload(tus, s
     assert tus.offset(where) == 60
     assert tus.patch(where, 60, data[60:]).status_code == 204
     assert stored(server, data)
+
+
+def test_a_creation_that_should_bring_everything_and_stalls_is_an_upload_with_what_came(tus, server):
+    data = os.urandom(1000)
+    with tus.breaking("POST", PATH, Upload_Length="1000", Content_Length="1000") as wire:
+        wire.send(data[:600])
+        answer = wire.answer()
+    assert (answer.status, answer.headers["Upload-Offset"]) == (201, "600")
+    assert tus.patch(answer.headers["Location"], 600, data[600:]).headers["Liuhen-Number"]
+    assert stored(server, data)
+
+
+def test_a_creation_that_should_bring_everything_and_breaks_off_leaves_nothing(tus, server):
+    before = set((server.data_dir / "spool").iterdir())
+    with tus.breaking("POST", PATH, Upload_Length="1000", Content_Length="1000") as wire:
+        wire.send(b"x" * 600)
+    deadline = time.monotonic() + 20
+    threading.Event().wait(0.5)
+    while set((server.data_dir / "spool").iterdir()) != before:
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
+def test_the_same_signed_creation_many_times_at_once_is_one_item(server, tmp_path):
+    path = tmp_path / "once.bin"
+    path.write_bytes(os.urandom(50_000))
+    with Station(server.base_url, server.enrol_station("dock-twice")) as station:
+        station.authorise()
+        signed = station.metadata(path, Digest.of(path.read_bytes()), name="once.bin")
+        token = station.client.headers["Authorization"]
+        answers = []
+
+        def send():
+            with httpx.Client(base_url=server.base_url, headers={"Authorization": token}, timeout=60, trust_env=False) as client:
+                answers.append(Tus(client).create(50_000, content=path.read_bytes(), Upload_Metadata=signed))
+
+        threads = [threading.Thread(target=send) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {answer.status_code for answer in answers} == {201}
+        again = Tus(station.client).create(50_000, Upload_Metadata=signed)
+    assert len({answer.headers["Location"] for answer in [*answers, again]}) == 1
+    assert len({answer.headers["Liuhen-Number"] for answer in [*answers, again]}) == 1
 
 
 def test_a_slow_body_is_not_a_stalled_one(tus, server):
