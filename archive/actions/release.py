@@ -139,16 +139,16 @@ def _item(session: Session, number: str, signed: Signed, *, caller: StationCalle
 
 
 def _cases(session: Session, item: Item) -> list[Bound]:
-    """Return the cases that the item is bound to, and those of a document that it is a page of."""
+    """Return the cases that the item is bound to, and those of a document that it is a page of; a title stands in for a missing matter."""
     papers = select(Paper.item_id).join(PaperPage, PaperPage.paper_id == Paper.id).where(PaperPage.item_id == item.id)
     rows = session.execute(
-        select(Case.number, Case.matter)
+        select(Case.number, Case.matter, Case.title)
         .join(Binding, Binding.case_id == Case.id)
         .where(Binding.unbound_at.is_(None), or_(Binding.item_id == item.id, Binding.item_id.in_(papers)))
         .order_by(Case.id)
         .distinct()
     )
-    return [Bound(number, matter) for number, matter in rows]
+    return [Bound(number, matter or title) for number, matter, title in rows]
 
 
 def _keep(

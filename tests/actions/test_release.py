@@ -16,6 +16,7 @@ from archive.core.errors import Malformed, ManifestWrong, NotFound, NotVerified
 from archive.core.instant import DAY, Instant
 from archive.core.manifest import Carrier
 from archive.core.release import CarrierRule
+from archive.records.cases import Case
 from archive.records.items import Item, item_by_number
 from tests.actions.conftest import NOW, SEED, sign
 
@@ -143,6 +144,9 @@ def test_a_matter_keeps_what_is_bound_to_its_case_and_names_the_case(house, numb
         "number": number, "reason": "matter", "case": "〔2026〕114", "until": "2026-04-11T04:00:00.000000Z",
     }  # fmt: skip
     assert ask(house, number, now=Instant(NOW + 30 * DAY)).state == "granted"
+    with house.writing() as session:
+        session.get(Case, opened).matter, session.get(Case, opened).title = "", "食品安全"
+    assert ask(house, number).refusal.facts["case"] == "〔2026〕114"  # where nobody gave a matter, the title counts
     with house.writing() as session:
         rules(session, matters=("另一案由",))
     assert ask(house, number).state == "granted"

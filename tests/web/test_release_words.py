@@ -17,7 +17,7 @@ SAID = [
     (
         EventKind.RELEASE_BARRED,
         BARS,
-        "留存于载体 TF 1：记录仪已作重点标记，原始载体规则要求留存、原始载体规则要求留存案件 〔2026〕114 的案由所涉文件",
+        "留存于载体 TF 1：记录仪已作重点标记，原始载体规则要求留存、原始载体规则要求留存案件 〔2026〕114 的文件（按案由）",
     ),
     (EventKind.RELEASE_BARRED, {"reason": "changed"}, "留存于载体 TF 1：该文件已不同于入档时的内容"),
     (EventKind.RELEASE_BARRED, {"reason": "gone"}, "载体 TF 1 上已无此文件：未经准许已不在载体上"),
