@@ -44,7 +44,7 @@ AT_ONCE = 4
 AGAIN_S = 60.0
 """After a run with troubles, before the next: long enough not to hammer an archive that is away."""
 _GLANCE_S = 0.5
-_RECEIPTS_EVERY_S = 5.0
+_RECEIPTS_EVERY_S = 2.0
 
 
 @dataclass(slots=True)

@@ -94,6 +94,12 @@ def test_a_file_may_stand_alone(tmp_path):
         "[clocks]\nmovie = 'mars'\n",
         "[junk]\nfolders = 'x'\n",
         "pattern = 3\n",
+        "[[mark]]\nid = 'x'\nmatch = '(a+)+'\n",
+        "[[mark]]\nid = 'x'\nmatch = 'a'\n[[mark]]\nid = 'x'\nmatch = 'b'\n",
+        "[[sidecar]]\nid = 'x'\nmatch = 'a'\nkind = 'yaml'\nfields = { officer = 'o' }\n",
+        "[[sidecar]]\nid = 'x'\nmatch = 'a'\nkind = 'xml'\n",
+        "[[sidecar]]\nid = 'x'\nmatch = 'a'\nkind = 'xml'\nfields = { colour = 'o' }\n",
+        "[sidecars]\nsuffixes = 'srt'\n",
     ],
 )
 def test_a_file_that_is_wrong_is_refused(tmp_path, text):

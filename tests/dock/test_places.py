@@ -1,11 +1,14 @@
 """Claims about scanners and rooms against a real archive: what they bring ends as documents and as items with their facts."""
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 
 from archive.core.digest import Digest
+from tests.dock.watching import events
 from tests.server import RunningServer
 
 MINIMAL_PNG = bytes.fromhex(
@@ -58,6 +61,37 @@ def test_a_scanners_folder_becomes_a_document_with_its_pages_in_order(server, cr
     assert sent == {each["number"] for each in listed["pages"]}
     again = dock(server, credential, tmp_path, "--scanner", tmp_path / "scans", "--settle", "0.2")
     assert again["sent"] == 0
+
+
+def test_a_watch_frees_a_recorder_once_its_receipts_are_there(server, credential, tmp_path):
+    recorder = tmp_path / "watched" / "K7"
+    recorder.mkdir(parents=True)
+    (recorder / "a.bin").write_bytes(tmp_path.name.encode())
+    places = tmp_path / "places.toml"
+    places.write_text("[[place]]\nfolder = '*'\nkind = 'recorder'\nsettle_s = 0.2\n", "utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "archive.dock",
+        "--watch",
+        recorder.parent,
+        "--places",
+        places,
+        "--poll",
+        "0.2",
+        "--release",
+        "--json",
+    ]
+    command += ["--server", server.base_url, "--credential", credential, "--journal", tmp_path / "journal"]
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        deadline = time.monotonic() + 60
+        while (recorder / "a.bin").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.terminate()
+        told = [row["event"] for row in events(process.communicate(timeout=30)[0])]
+    assert process.returncode == 0
+    assert not (recorder / "a.bin").exists()
+    assert told.index("receipt") < told.index("release")
 
 
 def test_a_rooms_export_arrives_with_its_sidecars(server, credential, tmp_path):
