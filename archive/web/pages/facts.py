@@ -104,7 +104,7 @@ def _technical(item: ItemView, say: words.Say) -> Iterator[tuple[str, str]]:
     if photo.get("camera"):
         yield say(N_("Camera")), str(photo["camera"])
     if paper.get("title"):
-        yield say(N_("Title")), str(paper["title"])
+        yield say(N_("Its own title")), str(paper["title"])
     if paper.get("pages"):
         yield say(N_("Number of pages")), str(paper["pages"])
     container = say(words.PAGE_LIST) if item.container == "paper" else _CONTAINERS.get(item.container)

@@ -343,15 +343,15 @@ BEING_DRAWN = N_("Its pictures are being drawn. They appear here by themselves."
 NOT_MADE = N_("What plays in a browser could not be made; processing says why. The original is kept and can be downloaded.")
 NO_PREVIEW: Mapping[str, str] = {
     "ofd": N_(
-        "No preview: an OFD document is shown faithfully only by an OFD reader, and a record shown wrongly is worse than none. "
+        "An OFD document is shown faithfully only by an OFD reader, and a record shown wrongly is worse than none. "
         "The original is kept and can be downloaded."
     ),
     "office": N_(
-        "No preview: a document of an office program is shown faithfully only by such a program. "
+        "A document of an office program is shown faithfully only by such a program. "
         "The original is kept and can be downloaded."
     ),
     "ole": N_(
-        "No preview: a document of an office program is shown faithfully only by such a program. "
+        "A document of an office program is shown faithfully only by such a program. "
         "The original is kept and can be downloaded."
     ),
 }
@@ -395,9 +395,7 @@ FINDING: Mapping[str, str] = {
     "pictures_too_large": N_("The pictures are %(size)s, larger than is decoded here."),
     "pictures_unreadable": N_("The file has an index of pictures, and not one of them can be decoded."),
     "sound_unreadable": N_("The file has a sound track, and nothing of it can be decoded."),
-    "examination_failed": N_(
-        "The program that looked into the file broke down or had to be stopped; the file was not opened."
-    ),
+    "examination_failed": N_("The program that looked into the file broke down or had to be stopped; the file was not opened."),
     "more_findings": N_("Examination found %(count)s more of the same kind."),
     "no_streams": N_("No picture or sound track was found in the file."),
     "image_too_large": N_("The picture is too large to be drawn safely (%(words)s)."),

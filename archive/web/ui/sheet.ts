@@ -99,6 +99,7 @@ export class Sheet {
   fitTo(fit: Fit): void {
     this.fit = fit;
     this.lay();
+    if (fit === "width") this.top();
   }
 
   rotate(): void {
