@@ -238,6 +238,36 @@ def test_after_a_reload_the_same_file_chosen_again_goes_on_where_it_stopped(offi
     assert [bound["case"] for bound in found["bindings"]] == [office.case_id], "meant for what was said when it began"
 
 
+def test_sending_pauses_goes_on_and_is_cancelled_and_whoever_is_signed_out_keeps_the_list(office: Office, tmp_path: Path) -> None:
+    film = blob(tmp_path / "paused.bin", 9 * MB, seed=3)
+    with office.page(slow=3 * MB) as (page, sent):
+        page.set_input_files("[data-part=files]", [film])
+        page.click("[data-part=start]")
+        sent_part(page, film.name, 200)
+        page.click("[data-part=pause]")
+        state(page, film.name, "已暂停")
+        page.click("[data-part=pause]")
+        state(page, film.name, "发送中")
+        assert (sent.created, len(sent.offsets)) == (1, 2)
+        assert sent.offsets[1] > 0
+        row(page, film.name).get_by_role("button", name="取消").click()
+        state(page, film.name, "已取消")
+        left = office.client.get("/inbox/uploads").text
+        assert film.name not in left, "what came of it is dropped"
+        page.context.clear_cookies()
+        page.evaluate(DROP, ["body", [["later.txt", "later"]]])
+        page.click("[data-part=start]")
+        state(page, "later.txt", "已中断")
+        expect(page.locator(".lhu-why", has_text="登录已失效")).to_be_visible()
+        with page.expect_response("**/upload/papers*"):  # what the page asks for by itself
+            pass
+        page.wait_for_timeout(200)
+        assert page.url.endswith("/upload")
+        page.context.add_cookies([{"name": "liuhen_session", "value": office.session, "url": office.server.base_url}])
+        row(page, "later.txt").get_by_role("button", name="重新发送").click()
+        state(page, "later.txt", "已校验")
+
+
 def test_images_become_a_document_in_the_order_that_was_chosen(office: Office, tmp_path: Path) -> None:
     pages = [scan(tmp_path / f"扫描_{place}.png", 40 * place) for place in (1, 2, 3)]
     with office.page(f"/upload?case={CASE['number']}&stage=investigation") as (page, _sent):

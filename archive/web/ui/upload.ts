@@ -107,6 +107,8 @@ class Uploading extends HTMLElement implements Acts {
       void dropped(event.dataTransfer).then((found) => this.take(found, draft));
     });
     window.addEventListener("beforeunload", (event) => { if (this.all().some((one) => one.busy)) event.preventDefault(); });
+    // A part of the page that keeps itself current must not lead away to the sign-in page, and take the list of files with it.
+    this.addEventListener("htmx:beforeOnLoad", (event) => { if ((event as CustomEvent<{ xhr: XMLHttpRequest }>).detail.xhr.status === 401) event.preventDefault(); });
     window.addEventListener("online", () => { for (const one of this.all()) if (one.state === "broken" && one.refusal?.code === "unavailable") this.retry(one); });
     const number = this.querySelector<HTMLInputElement>("#f-case");
     number?.addEventListener("change", () => void this.caseKnown());
