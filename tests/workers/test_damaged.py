@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from archive.web.pages import damage
 from tests.damage import KINDS, hashes, recorded, scarred, take_in, without_index
 from tests.media_files import Workshop, made, workshop
 
@@ -32,6 +33,10 @@ def codes(shop: Workshop, number: str) -> dict[str, dict]:
     return {found["code"]: found["facts"] for found in shop.item(number).findings}
 
 
+def told(shop: Workshop, number: str) -> damage.Damage:
+    return damage.shown(shop.item(number), list(shop.renditions(number).values()), working=False, say=lambda text: text)
+
+
 def all_done(shop: Workshop, number: str) -> bool:
     return {view.state for view in shop.jobs(number).values()} == {"done"}
 
@@ -45,6 +50,10 @@ def test_a_file_without_its_index_waits_for_a_sibling_and_is_rebuilt_when_one_co
     assert (before.condition, before.duration_us) == ("damaged", None)
     assert before.technical["repair"] == {"state": "no_sibling", "recorder": "A1023", "tried": []}
     assert shop.renditions(broken) == {}
+    said = told(shop, broken)
+    assert "A healthy recording of the same recorder (A1023) would let this one be rebuilt" in said.repair[0]
+    assert ("The pictures were not looked at for black or unchanging stretches.", False) in said.looked
+    assert not said.noted, "no number stands where nobody looked"
     assert shop.item(stranger).condition == "sound"
 
     healthy = take_in(shop, recorded("aac.mp4", seconds=2), recorder="A1023", sequence=7)
@@ -54,11 +63,15 @@ def test_a_file_without_its_index_waits_for_a_sibling_and_is_rebuilt_when_one_co
     assert after.condition == "damaged", "the original is as damaged as it was"
     assert after.technical["plan"]["action"] == "repair"
     assert abs(after.duration_us - 3_000_000) < 100_000
-    told = view.provenance["repair"]
-    assert (told["method"], told["sibling"]) == ("rebuild", {"number": healthy, "sha256": shop.item(healthy).sha256.hex})
-    assert (told["written"], told["skipped_bytes"], view.provenance["complaints"]) == (75, 0, 0)
+    how = view.provenance["repair"]
+    assert (how["method"], how["sibling"]) == ("rebuild", {"number": healthy, "sha256": shop.item(healthy).sha256.hex})
+    assert (how["written"], how["skipped_bytes"], view.provenance["complaints"]) == (75, 0, 0)
     assert view.provenance["decoded"] == 75
-    assert told["guessed"] == ["picture_times", "sound_times", "sound_recoded"]
+    assert how["guessed"] == ["picture_times", "sound_times", "sound_recoded"]
+    said = told(shop, broken)
+    assert said.note == "What plays here is a repaired copy and not the original."
+    assert f"rebuilt after {healthy}" in said.repair[0]
+    assert said.noted
     assert view.provenance["input"]["sha256"] == after.sha256.hex
     assert hashes(copied(shop, broken, tmp_path)) == hashes(whole)
     assert {"poster", "storyboard", "waveform"} <= set(shop.renditions(broken))

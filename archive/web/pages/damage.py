@@ -100,6 +100,8 @@ class Damage:
     more: int
     looked: Sequence[tuple[str, bool]]
     precision: str
+    noted: bool = False
+    """Whether pictures or sound were looked at, so that a number of disturbances means something."""
 
 
 def shown(item: ItemView, renditions: Sequence[RenditionView], *, working: bool, say: words.Say) -> Damage:
@@ -116,6 +118,7 @@ def shown(item: ItemView, renditions: Sequence[RenditionView], *, working: bool,
         more=max(0, len(found) - _SHOWN) + sum((item.technical.get(name) or {}).get("more", 0) for name in _NOTES),
         looked=list(_looked(item, working=working, say=say)),
         precision=shapes.duration(notes["resolution_us"]) if seen else "",
+        noted=any(name in item.technical for name in _NOTES),
     )
 
 
@@ -197,8 +200,9 @@ def _line(item: ItemView, span: Mapping[str, Any], say: words.Say) -> Disturbanc
 def _looked(item: ItemView, *, working: bool, say: words.Say) -> Iterator[tuple[str, bool]]:
     known = item.technical
     pictures, sound, packets = known.get("picture_notes"), known.get("sound_notes"), known.get("packets")
-    has_pictures = any(not track.get("attached_picture") for track in known.get("video") or ()) or pictures is not None
-    has_sound = bool(known.get("audio")) or sound is not None
+    untold = item.kind.value == "recording" and not known.get("video") and not known.get("audio")
+    has_pictures = untold or any(not track.get("attached_picture") for track in known.get("video") or ()) or pictures is not None
+    has_sound = (untold and pictures is None) or bool(known.get("audio")) or sound is not None
 
     def unseen(text: str) -> tuple[str, bool]:
         return (say(YET) % {"what": say(text)} if working else say(text)), False
