@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 from archive.core.errors import (
     ChecksumUnsupported,
@@ -57,6 +56,9 @@ MAX_INTEGER: Final = 2**63 - 1
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _KEY: Final = re.compile(r"[!-+\--~]+", re.ASCII)  # printable ASCII without space and comma
 _UPLOAD_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+# RFC 3986, appendix B, for what an address of ours may be: scheme and host or neither, and a path; nothing after it.
+_ADDRESS: Final = re.compile(r"(?:(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#\s]*)?(?P<path>/[^?#\s]*)", re.ASCII)
+_PERCENT: Final = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +214,10 @@ def part_id(address: str) -> str:
     Raises:
         Malformed: It names no upload of this archive.
     """
-    try:
-        split = urlsplit(address)
-    except ValueError as why:
-        raise Malformed(what="Upload-Concat", why="address") from why
-    before, _, name = unquote(split.path).rpartition("/")
-    if not before.endswith(UPLOADS) or split.query or split.fragment or not is_upload_id(name):
+    split = _ADDRESS.fullmatch(address)
+    path = "" if split is None else _PERCENT.sub(lambda octet: chr(int(octet[1], 16)), split["path"])
+    before, _, name = path.rpartition("/")
+    if not before.endswith(UPLOADS) or not is_upload_id(name):
         raise Malformed(what="Upload-Concat", why="address")
     return name
 
