@@ -29,6 +29,7 @@ from archive.records.cases import Binding, Case
 from archive.records.items import Item, StoredObject, item_by_number
 from archive.records.papers import Paper, PaperPage
 from archive.records.releases import Release, release_of
+from archive.records.stations import Station
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,3 +204,27 @@ def _refusal(number: str, barred: Sequence[Bar]) -> ReleaseBarred:
     if first.until is not None:
         facts["until"] = iso(first.until)
     return ReleaseBarred(**facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that a station was to remove and that is still on its carrier: the item, its name, why, and since when."""
+
+    number: str
+    name: str
+    station: str
+    reason: str
+    since: Instant
+
+
+def kept(session: Session, *, limit: int) -> list[Kept]:
+    """Return what still lies on carriers though a station asked to remove it, the newest first."""
+    rows = session.execute(
+        select(Item.number, Item.name, Station.name, Release.reason, Release.ended_at)
+        .join(Item, Item.id == Release.item_id)
+        .join(Station, Station.id == Release.station_id)
+        .where(Release.state == "kept", Release.reason != Reason.GONE.value)
+        .order_by(Release.ended_at.desc(), Release.id.desc())
+        .limit(limit)
+    )
+    return [Kept(number, name, station, reason or "", Instant(since or 0)) for number, name, station, reason, since in rows]

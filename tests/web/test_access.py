@@ -104,6 +104,7 @@ ROUTES = {
     "GET /jobs.csv": Act.JOB_READ,
     "POST /jobs/{job_id}/rerun": Act.JOB_RERUN,
     "GET /quarantine": Act.UPLOAD_LIST,
+    "GET /carrier": Act.RULE_READ,
     "GET /quarantine.csv": Act.UPLOAD_LIST,
     "GET /status": Act.STATUS_READ,
 }

@@ -64,7 +64,15 @@ class Said(HTMLParser):
 def every_page(archive: World) -> list[str]:
     return [
         *("/inbox", "/inbox/uploads", "/items", "/items?kind=photo", "/items?q=nothing-has-this", "/cases", "/cases/new"),
-        *("/cases?q=nothing-has-this", f"/cases/{archive.case_id}", "/jobs", "/quarantine", "/upload", "/upload/papers"),
+        *(
+            "/cases?q=nothing-has-this",
+            f"/cases/{archive.case_id}",
+            "/jobs",
+            "/quarantine",
+            "/carrier",
+            "/upload",
+            "/upload/papers",
+        ),
         *(f"/jobs?state={state}" for state in ("running", "waiting", "dead", "done")),
         *(f"/items/{archive.numbers[name]}{part}" for name in ITEMS for part in ("", "/panel", "/progress")),
     ]

@@ -29,6 +29,12 @@ def said(kind: str, facts: Mapping[str, Any], say: words.Say) -> str:
     return say(N_("Kept on the carrier %(carrier)s: %(why)s")) % {**place, "why": say(N_(", ")).join(_reasons(facts, say))}
 
 
+def why(reason: str, say: words.Say) -> str:
+    """Return in words why a file stays, from the reasons as the table of releases has them."""
+    bars = [each.partition(" ") for each in reason.split("; ")]
+    return say(N_(", ")).join(_reasons({"bars": [{"reason": code, "case": case} for code, _, case in bars]}, say))
+
+
 def _reasons(facts: Mapping[str, Any], say: words.Say) -> list[str]:
     bars = facts.get("bars") or [{"reason": facts.get("reason", "")}]
     return [
