@@ -297,3 +297,11 @@ def test_a_telephones_photo_is_shown(shop: Workshop, tmp_path: Path):
     assert ask(shop, number, 1, tiled=True).state is State.WAITING
     shop.work()
     assert shop.renditions(number)["tiles-0001"].provenance["width"] == 1800
+
+
+def test_half_of_a_huge_picture_is_shown_and_called_cut(shop: Workshop, tmp_path: Path):
+    path = scans.wide_png(tmp_path / "map.png", 9_000, 5_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    number = shop.process(path)
+    assert [one["code"] for one in shop.item(number).findings] == ["image_truncated"]
+    assert Image.open(io.BytesIO(shop.content(number, "view"))).size == (1600, 889)
