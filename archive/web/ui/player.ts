@@ -8,7 +8,7 @@
 //
 // Nothing of a recording is asked for until it is played or sought in: the archive writes a replay down with the first byte it sends.
 
-import { mediaTime, wallClock } from "./clock";
+import { mediaTime, shortTime, wallClock } from "./clock";
 import { Deck } from "./deck";
 import { h, icon, iconButton, keysDialog } from "./dom";
 import { type Details, Files } from "./files";
@@ -281,7 +281,8 @@ export class Player extends HTMLElement {
     const second = deck.paused ? (deck.frameTime ?? deck.second) : deck.second;
     const position = this.line.position(deck.index, second);
     this.time.textContent = mediaTime(position);
-    this.total.textContent = ` / ${mediaTime(this.duration)}`;
+    // Of a whole run, thousandths would be noise.
+    this.total.textContent = ` / ${this.line.joined ? shortTime(this.duration) : mediaTime(this.duration)}`;
     this.showClock(second);
     const rate = this.files.now(deck.index)?.data["rate"];
     this.frame.textContent = rate && deck.video ? word("frame", { number: Math.round((deck.frameTime ?? deck.second) / this.frameSeconds).toLocaleString("en-US") }) : "";
