@@ -178,7 +178,7 @@ class _Facts:
 def _facts(resources: Resources, bench: Bench) -> _Facts:
     with resources.reading() as session:
         known = technical.of_bytes(session, bench.original)
-        made = {one.recipe for one in rendition.of(session, bench.original)}
+        made = rendition.recipes(session, bench.original)
     sizes = (known.get("document") or {}).get("page_sizes") or ()
     numbers = [int(size[0]) for size in sizes]
     return _Facts(

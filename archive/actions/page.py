@@ -13,12 +13,11 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive.actions import document, jobs
+from archive.actions import document, jobs, rendition
 from archive.actions import item as items
 from archive.actions.item import ItemView
 from archive.actions.jobs import JobView
 from archive.actions.rendition import RenditionView
-from archive.actions.rendition import of as renditions_of
 from archive.core import tiles
 from archive.core.errors import NotFound
 from archive.core.instant import Instant
@@ -87,7 +86,7 @@ def standing(session: Session, item: ItemView, *, leaf: int, tiled: bool) -> Sta
         NotFound: the item has no such page, or no tiles of it are made.
     """
     _must_have(item, leaf, tiled=tiled)
-    made = {one.recipe for one in renditions_of(session, item.sha256)}
+    made = rendition.recipes(session, item.sha256)
     if _recipe(item, leaf, tiled=tiled) in made:
         return Standing(State.READY, 1000)
     if not tiled and leaf in _unread(item):
@@ -125,15 +124,17 @@ def picture(session: Session, item: ItemView, leaf: int, *, thumb: bool) -> Rend
         NotFound: it is not drawn, or there is no such page.
     """
     recipe = ("thumb" if thumb else "view") if item.container in _PHOTOS else f"{'thumb' if thumb else 'page'}-{leaf:04d}"
-    found = {one.recipe: one for one in renditions_of(session, item.sha256)}.get(recipe)
-    if found is None or leaf not in _sizes(item):
+    if leaf not in _sizes(item):
         raise NotFound(what="page")
-    return found
+    return rendition.find(session, item.sha256, recipe)
 
 
 def pyramid(session: Session, item: ItemView, leaf: int) -> RenditionView | None:
     """Return the rendition that holds a page's tiles, None if it is not made; its provenance has the page's width and height."""
-    return {one.recipe: one for one in renditions_of(session, item.sha256)}.get(f"tiles-{leaf:04d}")
+    try:
+        return rendition.find(session, item.sha256, f"tiles-{leaf:04d}")
+    except NotFound:
+        return None
 
 
 _PHOTOS = frozenset({"jpeg", "png", "gif", "webp", "heif"})
@@ -143,7 +144,7 @@ def _own(session: Session, item: ItemView, before: int) -> Iterator[Page]:
     sizes = _sizes(item)
     if not sizes:
         return
-    made = {one.recipe for one in renditions_of(session, item.sha256)}
+    made = rendition.recipes(session, item.sha256)
     work = jobs.of_item(session, item.id, item.sha256.hex)
     unread = _unread(item)
     for leaf, (width, height) in sorted(sizes.items()):

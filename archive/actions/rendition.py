@@ -77,6 +77,11 @@ def of(session: Session, sha256: Digest) -> list[RenditionView]:
     return [_view(row) for row in renditions_of(session, sha256.hex)]
 
 
+def recipes(session: Session, sha256: Digest) -> frozenset[str]:
+    """Return which recipes were made of an original; a book has six hundred, and their provenance is not wanted for that."""
+    return frozenset(session.scalars(select(Rendition.recipe).where(Rendition.sha256 == sha256.hex)))
+
+
 def find(session: Session, sha256: Digest, recipe: str) -> RenditionView:
     """Return one rendition.
 
