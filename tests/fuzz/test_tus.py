@@ -295,7 +295,7 @@ class Uploading(RuleBasedStateMachine):
     ):
         """Return the status that tus promises; None where the line broke or a body went too far, and what came of it has to be asked."""
         length, there = model.length, len(model.data)
-        if check == "unknown":
+        if check == "unknown" or offset < 0:
             return 400
         if model.concat == "final":
             return 403
@@ -306,8 +306,6 @@ class Uploading(RuleBasedStateMachine):
         if said is not None and said < there:
             return 413
         length = said if length is None else length
-        if offset < 0:
-            return 400
         if offset != there:
             return 409
         size = len(body) + (1 if breaks else 0)
