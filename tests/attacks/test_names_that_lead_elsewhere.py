@@ -35,7 +35,7 @@ NAMES = {
     "terminal": "\x1b]0;owned\x07\x1b[2J\x9b31mevil.jpg",
     "turned": "scene\u202egpj.exe",
     "isolates": "a\u2066b\u2069c\u200f\u200e.jpg",
-    "formula": '=HYPERLINK("http://elsewhere.test","open").jpg',
+    "formula": "=1+cmd|' '!A0.jpg",
     "markup": "<img src=x onerror=alert(1)>.jpg",
     "dots": "..",
     "long": "长" * 5000 + ".jpg",
