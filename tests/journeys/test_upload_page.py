@@ -246,7 +246,8 @@ def test_sending_pauses_goes_on_and_is_cancelled_and_whoever_is_signed_out_keeps
         sent_part(page, film.name, 200)
         page.click("[data-part=pause]")
         state(page, film.name, "已暂停")
-        page.click("[data-part=pause]")
+        with page.expect_request(lambda asked: asked.method == "PATCH"):
+            page.click("[data-part=pause]")
         state(page, film.name, "发送中")
         assert (sent.created, len(sent.offsets)) == (1, 2)
         assert sent.offsets[1] > 0
