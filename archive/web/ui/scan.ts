@@ -44,6 +44,8 @@ export class ScanView extends HTMLElement {
     this.field.setAttribute("aria-label", word("page_number"));
     this.stage.append(this.sheet.canvas, this.message);
     this.append(h("div", { class: "lhs-body" }, this.strip.element, this.stage), this.bar());
+    this.turns.hidden = true;
+    this.strip.element.hidden = true;
     this.listen();
     void this.begin();
   }
