@@ -140,7 +140,7 @@ def _avc_coding(sets: tuple[bytes, ...]) -> Coding:
 def _skip_high(bits: Bits) -> bool:
     """Step over what only the high profiles have; return whether colour planes are coded apart."""
     chroma, planes = bits.golomb(), False
-    if chroma == 3:  # noqa: PLR2004 - 4:4:4
+    if chroma == 3:  # noqa: PLR2004 - chroma_format_idc 3 is 4:4:4
         planes = bool(bits.take(1))
     bits.golomb()
     bits.golomb()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_MOOF: Final = 4 * 1024 * 1024
 _MAX_RUN: Final = 1_000_000
+_LEAST_SAMPLE: Final = 4
+_MOST_SAMPLES: Final = 32_000_000
+"""Samples that all fragments may list, by their size: more is a file of lists and no recording, and would be walked for hours."""
 _MAX_LENGTH_US: Final = 400 * 86_400 * 1_000_000
 
 
@@ -51,7 +54,7 @@ def index_of(outline: Outline, size: int, read_at: ReadAt) -> Movie | None:
 
 
 def measured(outline: Outline, size: int, read_at: ReadAt) -> Measured | None:
-    """Measure an MP4 or MOV; None where it has no index to go by."""
+    """Measure an MP4 or MOV; None where it has no index to go by, or lists without end."""
     index = index_of(outline, size, read_at)
     if index is None:
         return None
@@ -59,8 +62,12 @@ def measured(outline: Outline, size: int, read_at: ReadAt) -> Measured | None:
     if not (index.fragmented or outline.fragmented):
         return Measured(claimed, index.held_us(size))
     ends: dict[int, int] = {}
+    samples = 0
     for box in outline.boxes:
         if box.name == "moof" and box.start + min(box.size, MAX_MOOF) <= size:
+            samples += min(box.size, MAX_MOOF) // _LEAST_SAMPLE
+            if samples > _MOST_SAMPLES:
+                return None
             _fragment(read_at(box.start, min(box.size, MAX_MOOF)), box.start, size, index, ends)
     clocks = {track.number: track.timescale for track in index.tracks if track.handler in ("vide", "soun")}
     held = max((ticks * 1_000_000 // clocks[number] for number, ticks in ends.items() if number in clocks), default=0)

@@ -5,9 +5,9 @@ their length in front; sound does not, but what lies between two pictures and is
 parameter sets, time between pictures, what units look like, how long a stretch of sound gets.
 
 Invariants: pure and streaming: bytes come through a function, a few at a time, and nothing but the list of samples is held. Bounded by
-construction: at most `MAX_UNITS` units and `MAX_TRIES` places are looked at, whatever the bytes are, each at a cost that does not depend on
-the file; so it runs in the worker itself and not in a jail. Nothing here raises on hostile bytes but `ValueError` where the healthy file
-is of no use.
+construction: at most `MAX_UNITS` units and `MAX_TRIES` places are looked at and `MAX_PICTURES` pictures kept, whatever the bytes are, each
+at a cost that does not depend on the file; so it runs in the worker itself and not in a jail. Nothing here raises on hostile bytes but
+`ValueError` where the healthy file is of no use.
 
 Not guaranteed: times. They were in the index alone: pictures are taken to come evenly, and sound to begin where it lies. Pictures between
 which bytes were lost are played one after another; how many bytes were stepped over is told.
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 MAX_UNITS: Final = 16_000_000
 MAX_TRIES: Final = 16_000_000
+MAX_PICTURES: Final = 2_000_000
+"""Eighteen hours at thirty a second; an index of more would not fit into the memory that a worker may have."""
+_MOST_CHUNKS: Final = 500_000
 _STUDIED: Final = 600
 _UNITS_A_PICTURE: Final = 600
 _BLOCK: Final = 256 * 1024
@@ -118,7 +121,7 @@ def _study(video: Track, read_at: ReadAt, known: nal.Coding) -> tuple[frozenset[
     headers: set[int] = set()
     longest, first = 0, 2 if known.hevc else 1
     step = max(1, video.count // _STUDIED)
-    for chunk in video.chunks():
+    for chunk in islice(video.chunks(), _MOST_CHUNKS):
         at = chunk.offset
         for sample in range(chunk.first, chunk.first + chunk.count):
             end = at + video.size_of(sample, 1)
@@ -136,7 +139,7 @@ def _study(video: Track, read_at: ReadAt, known: nal.Coding) -> tuple[frozenset[
 
 def _between(video: Track, audio: Track | None) -> tuple[int, int]:
     """How many bytes lie between pictures at most, and the usual distance of sound from the time at which it lies."""
-    places = sorted([(chunk.offset, 0, chunk) for chunk in video.chunks()], key=lambda each: each[0])
+    places = sorted([(chunk.offset, 0, chunk) for chunk in islice(video.chunks(), _MOST_CHUNKS)], key=lambda each: each[0])
     gap = max((after[0] - before[0] - before[2].size for before, after in pairwise(places)), default=0)
     if audio is None:
         return gap, 0
@@ -224,13 +227,17 @@ class _Walk:
                 if match.start() >= step:
                     break
                 self.tries += 1
-                if self.tries > MAX_TRIES or self.units > MAX_UNITS:
+                if not self.spared():
                     return None
                 if self.trusted(at + match.start(), strict=strict) is not None:
                     return at + match.start()
             at += step
             self.beat(at)
         return None
+
+    def spared(self) -> bool:
+        """Whether there is something left of what may be looked at."""
+        return self.units < MAX_UNITS and self.tries < MAX_TRIES
 
     def keep(self, at: int, one: _Picture) -> None:
         found = self.found
@@ -265,7 +272,7 @@ def walk(like: Likeness, start: int, end: int, read_at: ReadAt, *, beat: Callabl
     found = Found(start, end)
     walker = _Walk(like, read_at, found, beat)
     at, told = start, 0
-    while at < end and walker.units < MAX_UNITS and walker.tries < MAX_TRIES and not found.foreign:
+    while at < end and len(found.offsets) < MAX_PICTURES and walker.spared() and not found.foreign:
         one = walker.trusted(at)
         if one is not None:
             walker.keep(at, one)

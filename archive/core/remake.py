@@ -56,7 +56,11 @@ def _video(like: Likeness, found: Found, duration: int, shift: int) -> bytes:
     tables = (
         _full("stsd", 0, _u32(1) + track.entry)
         + _full("stts", 0, _u32(1) + _u32(len(found.offsets)) + _u32(like.ticks))
-        + (_full("ctts", 0, _u32(len(shifts)) + b"".join(_u32(1) + _u32(each) for each in shifts)) if shifts else b"")
+        + (
+            _full("ctts", 0, _u32(len(shifts)) + _many("I", (number for each in shifts for number in (1, each))))
+            if shifts
+            else b""
+        )
         + _full("stss", 0, _u32(len(keys)) + _many("I", keys))
         + _full("stsc", 0, _u32(1) + _u32(1) + _u32(1) + _u32(1))
         + _full("stsz", 0, _u32(0) + _u32(len(found.sizes)) + _many("I", found.sizes))
