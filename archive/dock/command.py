@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -148,6 +149,7 @@ def dock(
     ended the first, sends nothing twice and forgets nothing.
     """
     tongue = words.language(os.environ)
+    _any_name_can_be_told(as_json=as_json)
     if journal_file is None:
         if credential_file is None:
             raise click.UsageError("--credential is missing")
@@ -192,6 +194,15 @@ def dock(
     telling.tell(report, told, tongue=tongue, as_json=as_json)
     if report.exit_code:
         sys.exit(report.exit_code)
+
+
+def _any_name_can_be_told(*, as_json: bool) -> None:
+    """Let a name that the system's encoding lacks be written all the same; JSON is UTF-8 wherever it is written (RFC 8259)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if as_json:
+            sys.stdout.reconfigure(encoding="utf-8")
+        else:
+            sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _place(*, room: str | None, rooms: bool, scanner: bool, settle_s: float) -> Place:

@@ -1,5 +1,6 @@
 """Claims about measuring a recorder's clock, and about when nothing is claimed."""
 
+import subprocess
 import sys
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from archive.dock.carrier import identify
 from archive.dock.clock import Shown, between, by_command, by_file, parse
 from archive.dock.patterns import ClockFile, load, shipped
 from archive.dock.scan import scan
+from tests.dock.watching import SmallArchive, credential
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 NINE = Instant(1_773_277_280_000_000)  # 2026-03-12 09:01:20 in Shanghai
@@ -129,6 +131,28 @@ def test_a_clock_file_that_could_not_be_honest_is_refused(tmp_path, table):
     path.write_text(f"[[clock_file]]\nid = 'k'\nmatch = '''{TIME}'''\n{table}\n", "utf-8")
     with pytest.raises(Malformed):
         load(path)
+
+
+def test_what_was_measured_stands_in_the_manifest(tmp_path):
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card" / "a.bin").write_bytes(b"x")
+    with SmallArchive() as archive:
+        command = [
+            sys.executable,
+            "-m",
+            "archive.dock",
+            tmp_path / "card",
+            "--server",
+            archive.url,
+            "--credential",
+            credential(tmp_path),
+        ]
+        command += ["--clock-of", "date -u +%Y-%m-%dT%H:%M:%S.%6NZ"]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        (said,) = archive.items.values()
+    assert said.clock_offset_from == "measured"
+    assert abs(said.clock_offset_us) < 20 * SECOND
 
 
 def test_nothing_is_measured_from_times_of_change():

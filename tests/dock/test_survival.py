@@ -190,6 +190,17 @@ def test_names_of_any_kind_arrive(tmp_path, archive, card):
     assert (again.returncode, json.loads(again.stdout)["sent"]) == (0, 0)
 
 
+def test_a_system_that_cannot_write_a_name_docks_it_all_the_same(tmp_path, archive, card):
+    (card / "🎥.mp4").write_bytes(b"x")
+    gbk = {**os.environ, "PYTHONIOENCODING": "gbk", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "archive.dock", card, "--server", archive.url, "--credential", credential(tmp_path)]
+    done = subprocess.run(list(map(str, [*command, "--json"])), capture_output=True, check=False, env=gbk)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    assert json.loads(done.stdout.decode("utf-8"))["files"][0]["path"] == "🎥.mp4"
+    status = subprocess.run(list(map(str, [*command, "--status"])), capture_output=True, check=False, env=gbk)
+    assert (status.returncode, rb"\U0001f3a5.mp4" in status.stdout) == (0, True)
+
+
 def test_what_a_file_costs_does_not_grow_with_the_card(tmp_path, archive, card):
     for number in range(MANY):
         path = card / f"{number // 100:03d}" / f"IMG_20260312_{number:06d}.jpg"
