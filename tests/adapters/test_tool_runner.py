@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -39,6 +40,13 @@ def test_a_tool_that_floods_both_pipes_at_once_does_not_block_and_its_last_words
     assert sum(got) == 3_000_000
     assert len(ran.said) == TAIL
     assert ran.said.endswith("the end")
+
+
+def test_complaints_are_counted_though_only_the_last_words_are_kept():
+    code = "import sys\nfor i in range(4000): sys.stderr.write(f'[h264] concealing {i} DC\\n' + 'x'*50 + '\\n')"
+    ran = run(cell(code), tool="python", complaint=re.compile(rb"concealing \d+ DC"))
+    assert ran.complaints == 4000
+    assert ran.said.count("concealing") < 4000
 
 
 def test_a_failing_tool_says_its_status_and_last_words():
