@@ -75,4 +75,3 @@ def _library(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
