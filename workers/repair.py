@@ -175,21 +175,33 @@ def _after(bench: Bench, sibling: Sibling) -> tuple[_Mended | None, str]:
     if found.foreign or not any(found.keys):
         return None, "other_settings"
     _written(bench, remake.head(like, found), found)
-    argv = ffmpeg.rebuilt(
-        ffmpeg.Source(bench.inside("rebuilt.mp4"), "mov"),
-        bench.inside("repair.mp4"),
-        sound=bool(found.sound_offsets),
-        encode=like.coding.hevc,
-    )
+    try:
+        for sound in dict.fromkeys((bool(found.sound_offsets), False)):
+            if (mended := _recoded(bench, like, found, sibling, sound=sound)) is not None:
+                return mended, ""
+    finally:
+        (bench.scratch / "rebuilt.mp4").unlink()
+    return None, "not_decoded"
+
+
+def _recoded(bench: Bench, like: rebuild.Likeness, found: rebuild.Found, sibling: Sibling, *, sound: bool) -> _Mended | None:
+    """Make the copy that plays of what was written; without sound where it lies among other tracks and cannot be told apart."""
+    origin = ffmpeg.Source(bench.inside("rebuilt.mp4"), "mov", most_pixels=bench.origin.most_pixels)
+    argv = ffmpeg.rebuilt(origin, bench.inside("repair.mp4"), sound=sound, encode=like.coding.hevc)
     length = len(found.offsets) * like.ticks * 1_000_000 // like.video.timescale
     limits = bench.limits(duration_us=length)
-    bench.run(argv, limits=limits, note="repair", duration_us=length, span=(300, 650), busy_seconds=_silence(bench))
-    (bench.scratch / "rebuilt.mp4").unlink()
-    mended = _judged(bench, "repair.mp4", _told(like, found, sibling), written=len(found.offsets))
-    return mended, "" if mended is not None else "not_decoded"
+    bench.argvs.clear()
+    try:
+        bench.run(argv, limits=limits, note="repair", duration_us=length, span=(300, 650), busy_seconds=_silence(bench))
+        mended = _judged(bench, "repair.mp4", _told(like, found, sibling, sound=sound), written=len(found.offsets))
+    except ToolFailed as failed:
+        if not said_no(failed):
+            raise
+        return None
+    return mended
 
 
-def _told(like: rebuild.Likeness, found: rebuild.Found, sibling: Sibling) -> dict[str, object]:
+def _told(like: rebuild.Likeness, found: rebuild.Found, sibling: Sibling, *, sound: bool) -> dict[str, object]:
     return {
         "method": "rebuild",
         "sibling": {"number": sibling.number, "sha256": sibling.digest.hex},
@@ -198,7 +210,8 @@ def _told(like: rebuild.Likeness, found: rebuild.Found, sibling: Sibling) -> dic
         "skipped_bytes": found.skipped,
         "resyncs": found.resyncs,
         "cut": found.cut,
-        "guessed": ["picture_times", *(["sound_times", "sound_recoded"] if found.sound_offsets else [])],
+        "guessed": ["picture_times", *(["sound_times", "sound_recoded"] if sound else [])],
+        "sound_left_out": bool(found.sound_offsets) and not sound,
         "ticks": like.ticks,
         "timescale": like.video.timescale,
     }

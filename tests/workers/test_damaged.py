@@ -228,3 +228,14 @@ def test_a_lying_index_beyond_all_bounds_is_no_sibling_and_no_crash(shop: Worksh
     shop.work()
     assert all_done(shop, broken)
     assert all_done(shop, liar)
+
+
+def test_a_real_cameras_pictures_come_back_though_its_sound_lies_among_other_tracks(shop: Workshop, samples: Path, tmp_path: Path):
+    whole = samples / "karma.mp4"
+    take_in(shop, whole, recorder="drone")
+    broken = take_in(shop, file(tmp_path, "karma-lost.mp4", without_index(whole.read_bytes())), recorder="drone")
+    shop.work()
+    how = shop.renditions(broken)["repair"].provenance
+    assert (how["decoded"], how["complaints"], how["repair"]["sound_left_out"]) == (362, 0, True)
+    assert hashes(copied(shop, broken, tmp_path)) == hashes(whole)
+    assert any("left out of the copy" in sentence for sentence in told(shop, broken).repair)

@@ -44,6 +44,7 @@ GUESSED = N_(
     "The time of each picture was lost; it is taken that they came evenly. What a clock in the picture shows goes before it."
 )
 RECODED = N_("The sound was coded anew; where it lies between the pictures is exact to about half a second.")
+LEFT_OUT = N_("The sound could not be told apart from other tracks and is left out of the copy; it is in the original.")
 COPIED = N_(
     "What is left of the recording was copied unchanged into a file of the right length; %(complaints)s pictures do not decode cleanly."
 )
@@ -182,6 +183,8 @@ def _mended(provenance: Mapping[str, Any], say: words.Say) -> Iterator[str]:
     yield say(GUESSED)
     if "sound_recoded" in told["guessed"]:
         yield say(RECODED)
+    if told.get("sound_left_out"):
+        yield say(LEFT_OUT)
 
 
 def _line(item: ItemView, span: Mapping[str, Any], say: words.Say) -> Disturbance:
