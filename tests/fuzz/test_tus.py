@@ -287,6 +287,9 @@ class Uploading(RuleBasedStateMachine):
         if answer.status == 204 and not breaks:
             model.data += body
             self._finish(model, answer)
+        elif answer.status == 460 and json.loads(answer.body)["code"] == "digest_mismatch":
+            assert model.declared != hashlib.sha256(model.data + body).hexdigest()
+            model.data, model.state = model.data + body, "refused"
         elif wanted is None:
             self._resync(model, before, body, check)
 
