@@ -230,7 +230,9 @@ def test_a_lying_index_beyond_all_bounds_is_no_sibling_and_no_crash(shop: Worksh
     assert all_done(shop, liar)
 
 
-def test_a_real_cameras_pictures_come_back_though_its_sound_lies_among_other_tracks(shop: Workshop, samples: Path, tmp_path: Path):
+def test_a_real_cameras_pictures_come_back_though_its_sound_lies_among_other_tracks(
+    shop: Workshop, samples: Path, tmp_path: Path
+):
     whole = samples / "karma.mp4"
     take_in(shop, whole, recorder="drone")
     broken = take_in(shop, file(tmp_path, "karma-lost.mp4", without_index(whole.read_bytes())), recorder="drone")

@@ -347,12 +347,10 @@ NO_PREVIEW: Mapping[str, str] = {
         "The original is kept and can be downloaded."
     ),
     "office": N_(
-        "A document of an office program is shown faithfully only by such a program. "
-        "The original is kept and can be downloaded."
+        "A document of an office program is shown faithfully only by such a program. The original is kept and can be downloaded."
     ),
     "ole": N_(
-        "A document of an office program is shown faithfully only by such a program. "
-        "The original is kept and can be downloaded."
+        "A document of an office program is shown faithfully only by such a program. The original is kept and can be downloaded."
     ),
 }
 """By container: documents that are kept and not drawn."""
