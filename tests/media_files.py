@@ -21,7 +21,7 @@ from archive.actions.rendition import of as renditions_of
 from archive.adapters import signing
 from archive.core.access import PersonCaller
 from archive.core.digest import Digest, original_key
-from archive.core.sniff import sniff
+from archive.core.media.sniff import sniff
 from archive.settings import Settings
 from workers.handlers import HANDLERS
 from workers.runner import run_next

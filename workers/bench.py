@@ -29,11 +29,11 @@ from archive.adapters import ffmpeg
 from archive.adapters.durable import sync_file
 from archive.adapters.jail import MIB, Jail, Limits, View
 from archive.adapters.tool_runner import Progress, Ran, run
-from archive.core.boxes import Outline, outline
 from archive.core.digest import Digest, derived_key, original_key
 from archive.core.errors import ToolFailed
 from archive.core.instant import Instant
-from archive.core.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
+from archive.core.media.boxes import Outline, outline
+from archive.core.media.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
 from archive.failpoints import failpoint
 from archive.resources import Resources
 from workers.runner import Report
@@ -92,7 +92,7 @@ class Bench:
         return f"{self.view.scratch}/{name}"
 
     def outline(self) -> Outline | None:
-        """Walk the original's boxes; see `archive.core.boxes`."""
+        """Walk the original's boxes; see `archive.core.media.boxes`."""
         with self.source.open("rb", buffering=0) as file:
 
             def read_at(offset: int, count: int) -> bytes:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from archive.actions import technical
 from archive.adapters import ffmpeg
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
-from archive.core import media, media_plan, storyboard, telemetry
 from archive.core.errors import ToolFailed
 from archive.core.instant import DAY, Instant
-from archive.core.waveform import SAMPLE_RATE, Peaks
+from archive.core.media import media_plan, storyboard, telemetry, tracks
+from archive.core.media.waveform import SAMPLE_RATE, Peaks
 from workers.bench import Bench, Made, opened, publish, tool_version
 from workers.media import VERSION, probed, said_no
 from workers.notes import Seen, look
@@ -84,7 +84,7 @@ def _nothing(_session: Session, _now: Instant) -> None:
     """Publish nothing: the bytes have no such track (a job of an older plan)."""
 
 
-def _poster(bench: Bench, video: media.Video, duration_us: int, tool: str) -> Made:
+def _poster(bench: Bench, video: tracks.Video, duration_us: int, tool: str) -> Made:
     bench.argvs.clear()
     for at_us in dict.fromkeys((min(duration_us // 10, 5_000_000), 0)):  # where nothing is found there, the beginning has to do
         argv = ffmpeg.poster(bench.origin, bench.inside("poster.jpg"), video=video, at_us=at_us)
@@ -182,13 +182,13 @@ def telemetry_of(resources: Resources, job: ClaimedJob, report: Report) -> Publi
         argv = ffmpeg.telemetry(bench.origin, bench.inside("telemetry.bin"), track=track.index)
         bench.run(argv, limits=bench.limits(), note="telemetry", span=(100, 900), busy_seconds=UNTIL_CPU_LIMIT)
         blob = bench.read("telemetry.bin")
-        points = telemetry.points(_packets(listed, blob, track.timebase or media.Rational(1, 1000)))
+        points = telemetry.points(_packets(listed, blob, track.timebase or tracks.Rational(1, 1000)))
         shown = {"source": "gpmf", "unit": "micro-degrees", "points": [point.as_json() for point in points]}
         made = _kept_json(bench, "telemetry", shown)
     return lambda session, now: publish(session, bench.original, [made], now=now)
 
 
-def _packets(listed: bytes, blob: bytes, timebase: media.Rational) -> list[telemetry.Packet]:
+def _packets(listed: bytes, blob: bytes, timebase: tracks.Rational) -> list[telemetry.Packet]:
     """Cut the track's bytes at the packets' sizes, as ffprobe listed them (`pts,duration,size,flags`)."""
     found: list[telemetry.Packet] = []
     at = 0

@@ -1,7 +1,7 @@
 """What is wrong with a file's outline, and how long it really is: declared sizes and lengths against those that are there.
 
-Invariants: the walk reads headers; the real length of an MP4 comes from its own samples (`archive.core.packets`), that of another container
-from reading every packet, and only where the outline says that something is missing.
+Invariants: the walk reads headers; the real length of an MP4 comes from its own samples (`archive.core.media.packets`), that of
+another container from reading every packet, and only where the outline says that something is missing.
 
 Not guaranteed: that a file without findings decodes; who decodes it says so (`workers.notes`).
 """
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final
 
 from archive.adapters import ffmpeg
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
-from archive.core import boxes, packets
 from archive.core.errors import ToolFailed
+from archive.core.media import boxes, packets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from archive.core.boxes import Outline
-    from archive.core.media import Facts
+    from archive.core.media.boxes import Outline
+    from archive.core.media.tracks import Facts
     from workers.bench import Bench
 
 Finding = dict[str, object]

@@ -18,10 +18,10 @@ from archive.actions import jobs, technical
 from archive.actions import repair as repairs
 from archive.adapters import ffmpeg, photos
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
-from archive.core import capture_time, media, media_plan
 from archive.core.errors import RenditionRejected, ToolFailed
 from archive.core.jobs import MAX_ATTEMPTS
-from archive.core.media_plan import Action, Work
+from archive.core.media import capture_time, media_plan, tracks
+from archive.core.media.media_plan import Action, Work
 from workers.bench import Bench, Made, opened, publish, tool_version
 from workers.damage import BROKEN, REMARKS, Finding, outlined, real_length
 from workers.documents import first_page
@@ -46,7 +46,7 @@ _PROBES = 4
 class Examined:
     """What is known of an original before anything is made of it."""
 
-    facts: media.Facts
+    facts: tracks.Facts
     plan: media_plan.Plan
     findings: tuple[Finding, ...]
     claimed_us: int | None = None
@@ -63,12 +63,12 @@ class Examined:
         return any(finding["code"] == "moov_missing" for finding in self.findings)
 
     @property
-    def video(self) -> media.Video | None:
+    def video(self) -> tracks.Video | None:
         """The picture track of the plan."""
         return next((track for track in self.facts.video if track.index == self.plan.video), None)
 
     @property
-    def audio(self) -> media.Audio | None:
+    def audio(self) -> tracks.Audio | None:
         """The sound track of the plan."""
         return next((track for track in self.facts.audio if track.index == self.plan.audio), None)
 
@@ -80,10 +80,10 @@ def probed(bench: Bench) -> Examined:
         ToolFailed: the probe could not be run; that it found nothing is a finding.
     """
     outline, findings = outlined(bench)
-    facts = media.facts(None)
+    facts = tracks.facts(None)
     if bench.sniffed.container in media_plan.CONTAINERS and not any(found["code"] == "moov_missing" for found in findings):
         try:
-            facts = media.facts(parsed(_probe(bench)))
+            facts = tracks.facts(parsed(_probe(bench)))
         except ToolFailed as failed:
             if not said_no(failed):
                 raise
@@ -110,7 +110,7 @@ def probed(bench: Bench) -> Examined:
     return examined
 
 
-def _undrawn(bench: Bench, video: media.Video) -> Finding | None:
+def _undrawn(bench: Bench, video: tracks.Video) -> Finding | None:
     """Return why no picture of a track can be decoded whose first ones could not (so the probe knows no pixel format); None if one can."""
     argv = ffmpeg.poster(bench.origin, bench.inside("trial.jpg"), video=video, at_us=0)
     try:
@@ -182,7 +182,7 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             # What ends its tool whenever it is looked at is an item all the same, and its page says so.
             if _not_the_files_doing(failed) or (job.attempt < MAX_ATTEMPTS and not _crashed(failed)):
                 raise
-            examined = Examined(media.facts(None), media_plan.plan(media.facts(None), bench.sniffed), ())
+            examined = Examined(tracks.facts(None), media_plan.plan(tracks.facts(None), bench.sniffed), ())
             plan, shown, made = replace(examined.plan, works=()), {"container": bench.sniffed.container}, []
             told = {"reason": str(failed.facts.get("reason", "")), "words": _words(bench, str(failed.facts.get("tail", "")))}
             findings = [{"code": "examination_failed", "facts": told}]
@@ -353,7 +353,7 @@ def _check(bench: Bench, examined: Examined, name: str, *, doubtful: bool) -> in
     """
     result = ffmpeg.Source(bench.inside(name), "mov")
     ran = bench.run(ffmpeg.probe(result), limits=bench.limits(), note="checking", span=(975, 985))
-    made = media.facts(parsed(ran.output))
+    made = tracks.facts(parsed(ran.output))
     wrong = media_plan.objections(
         made,
         examined.facts,

@@ -3,7 +3,7 @@
 Invariants: pictures are decoded once, for storyboard and notes together; a recording of key frames alone is thinned to one a second before
 anything is decoded. What was looked at is written down with what was found, so that «nothing found» is never said of what nobody looked at.
 
-Not guaranteed: what lies between two looks; see `archive.core.disturbance`.
+Not guaranteed: what lies between two looks; see `archive.core.media.disturbance`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from archive.actions import technical
 from archive.adapters import ffmpeg
 from archive.adapters.jail import MIB
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
-from archive.core import disturbance, transport
-from archive.core.disturbance import Heard, Look, Notes
 from archive.core.errors import ToolFailed
 from archive.core.instant import DAY
+from archive.core.media import disturbance, transport
+from archive.core.media.disturbance import Heard, Look, Notes
 from workers.bench import opened
 from workers.media import probed, said_no
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from archive.actions.jobs import ClaimedJob
-    from archive.core import media
     from archive.core.instant import Instant
-    from archive.core.storyboard import Storyboard
+    from archive.core.media import tracks
+    from archive.core.media.storyboard import Storyboard
     from archive.resources import Resources
     from workers.bench import Bench
     from workers.runner import Publish, Report
@@ -57,7 +57,7 @@ class Seen:
         return {**self.notes.as_json(), "every": self.every, "undecoded": self.undecoded}
 
 
-def look(bench: Bench, video: media.Video, board: Storyboard) -> Seen:
+def look(bench: Bench, video: tracks.Video, board: Storyboard) -> Seen:
     """Draw the storyboard and measure its pictures: from key frames where they come often enough for the tiles, else from every frame.
 
     Raises:
@@ -75,7 +75,7 @@ def look(bench: Bench, video: media.Video, board: Storyboard) -> Seen:
     raise ToolFailed(tool="ffmpeg", reason="no_picture", tail="no picture could be decoded")
 
 
-def _thinned(bench: Bench, video: media.Video, board: Storyboard) -> Seen | None:
+def _thinned(bench: Bench, video: tracks.Video, board: Storyboard) -> Seen | None:
     """Look at one picture a second of a recording of key frames alone; None where the tool cannot copy it apart."""
     limits = bench.limits(duration_us=board.duration_us)
     argv = ffmpeg.thinned(bench.origin, bench.inside("thin.mov"), video=video)
@@ -96,7 +96,7 @@ def _thinned(bench: Bench, video: media.Video, board: Storyboard) -> Seen | None
     return replace(seen, every="second") if bench.made("storyboard.jpg") else None
 
 
-def _pass(bench: Bench, origin: ffmpeg.Source, video: media.Video, board: Storyboard, *, key_frames_only: bool) -> Seen:
+def _pass(bench: Bench, origin: ffmpeg.Source, video: tracks.Video, board: Storyboard, *, key_frames_only: bool) -> Seen:
     found: list[Look] = []
     most = board.duration_us // 500_000 + 1000
 
@@ -144,7 +144,7 @@ class _Printed:
         self.read(self._rest.splitlines())
 
 
-def _key_frame_spacing(bench: Bench, video: media.Video) -> int | None:
+def _key_frame_spacing(bench: Bench, video: tracks.Video) -> int | None:
     """Return the mean distance of key frames in microseconds near the beginning, from packets alone; None if there is but one."""
     ran = bench.run(
         ffmpeg.packets(bench.origin, video.index, seconds=_KEYFRAME_WINDOW),
@@ -190,7 +190,7 @@ def notes_of(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     return write
 
 
-def _sound(bench: Bench, audio: media.Audio, duration_us: int) -> Notes | None:
+def _sound(bench: Bench, audio: tracks.Audio, duration_us: int) -> Notes | None:
     """Measure the sound; None if nothing of it can be decoded."""
     heard: list[Heard] = []
     most = 2 * min(max(duration_us, 30_000_000), DAY) // 100_000

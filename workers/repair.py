@@ -4,10 +4,10 @@ Invariants: the original is read and never written to. What is made is probed, a
 published; how many pictures came out and how often the decoder complained stand in its provenance, with method, sibling and what was
 guessed. That nothing could be made is a fact on the item and no failed job: the file stays as it came, and waits for a sibling.
 
-The rebuilding itself runs here and not in the jail: it is bounded by construction (`archive.core.rebuild`) and hands nothing it read to
-anything but our own parsers. What it writes is opened by jailed tools only.
+The rebuilding itself runs here and not in the jail: it is bounded by construction (`archive.core.media.rebuild`) and hands nothing it
+read to anything but our own parsers. What it writes is opened by jailed tools only.
 
-Not guaranteed: times, where they were lost with the index; see `archive.core.rebuild`.
+Not guaranteed: times, where they were lost with the index; see `archive.core.media.rebuild`.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from archive.actions import repair as repairs
 from archive.adapters import ffmpeg
 from archive.adapters.jail import MIB
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT
-from archive.core import boxes, media, media_plan, packets, rebuild, remake
 from archive.core.digest import original_key
 from archive.core.errors import ObjectMissing, ToolFailed
-from archive.core.media_plan import Action, Work
+from archive.core.media import boxes, media_plan, packets, rebuild, remake, tracks
+from archive.core.media.media_plan import Action, Work
 from workers.bench import Bench, Made, opened, publish, tool_version
 from workers.damage import reading
 from workers.media import VERSION, parsed, probed, said_no
@@ -52,7 +52,7 @@ class _Mended:
     """A repaired copy in the scratch directory, and how good it is."""
 
     name: str
-    facts: media.Facts
+    facts: tracks.Facts
     decoded: int
     complaints: int
     told: Mapping[str, object]
@@ -89,7 +89,7 @@ def repair(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     return write
 
 
-def _plan(made: media.Facts, examined: Examined) -> dict[str, object]:
+def _plan(made: tracks.Facts, examined: Examined) -> dict[str, object]:
     plan = examined.plan.as_json()
     if examined.lacks_index:
         works = [Work.STORYBOARD.value, Work.WAVEFORM.value, Work.NOTES.value]
@@ -262,13 +262,13 @@ def _written(bench: Bench, head: bytes, found: rebuild.Found) -> None:
 def _judged(bench: Bench, name: str, told: Mapping[str, object], *, written: int | None) -> _Mended | None:
     """Probe what was made and decode all of it; None where it is not fit to be shown."""
     origin = ffmpeg.Source(bench.inside(name), "mov", most_pixels=bench.origin.most_pixels)
-    facts = media.facts(parsed(bench.run(ffmpeg.probe(origin), limits=bench.limits(), note="checking", span=(650, 660)).output))
+    facts = tracks.facts(parsed(bench.run(ffmpeg.probe(origin), limits=bench.limits(), note="checking", span=(650, 660)).output))
     wrong = [why for track in facts.pictures if (why := media_plan.picture_objection(track)) is not None]
     if wrong or not facts.duration_us or not (facts.pictures or facts.audio):
         return None
-    tracks = [*(track.index for track in facts.pictures), *(track.index for track in facts.audio)]
+    kept = [*(track.index for track in facts.pictures), *(track.index for track in facts.audio)]
     ran = bench.run(
-        ffmpeg.decoded(origin, tracks=tracks),
+        ffmpeg.decoded(origin, tracks=kept),
         limits=bench.limits(duration_us=facts.duration_us),
         note="checking",
         duration_us=facts.duration_us,

@@ -25,7 +25,7 @@ from archive.core.custody import EventKind
 from archive.core.digest import Digest, quarantine_key
 from archive.core.errors import NotFound, NumbersSpent, UploadGone
 from archive.core.instant import Instant, local
-from archive.core.sniff import Sniffed
+from archive.core.media.sniff import Sniffed
 from archive.ports import Put
 from archive.records.items import Item, Serial, StoredObject
 from archive.records.papers import Paper

@@ -18,9 +18,9 @@ from archive.actions import item as items
 from archive.actions.item import ItemView
 from archive.actions.jobs import JobView
 from archive.actions.rendition import RenditionView
-from archive.core import tiles
 from archive.core.errors import NotFound
 from archive.core.instant import Instant
+from archive.core.media import tiles
 from archive.records.items import Item
 
 TILED = frozenset({"pdf", "tiff", "jpeg", "png", "webp", "gif", "heif"})

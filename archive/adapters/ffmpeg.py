@@ -1,4 +1,4 @@
-"""Argument lists for ffmpeg and ffprobe: what `archive.core.media_plan` decided, said in their language. Nothing here runs anything.
+"""Argument lists for ffmpeg and ffprobe: what `archive.core.media.media_plan` decided, said in their language. Nothing here runs anything.
 
 Invariants: every input names its demuxer, taken from our own sniffing, and the allow-lists of protocols, formats and decoders; every
 output maps its tracks by index and takes no metadata of the original with it; file names carry the `file:` prefix, so that none can be
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import ffmpeg
 
-from archive.core.media_plan import AUDIO_CODECS, MOST_PIXELS, MOST_TRACKS, VIDEO_CODECS
-from archive.core.storyboard import Storyboard, fit
-from archive.core.waveform import SAMPLE_RATE
+from archive.core.media.media_plan import AUDIO_CODECS, MOST_PIXELS, MOST_TRACKS, VIDEO_CODECS
+from archive.core.media.storyboard import Storyboard, fit
+from archive.core.media.waveform import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from archive.core.media import Audio, Video
+    from archive.core.media.tracks import Audio, Video
 
 DEMUXERS: Final = {
     "mov": "mov",
@@ -122,7 +122,7 @@ def _ffprobe(origin: Source, *wanted: str) -> Argv:
 
 
 def probe(origin: Source) -> Argv:
-    """List what is inside, as JSON for `archive.core.media.facts`."""
+    """List what is inside, as JSON for `archive.core.media.tracks.facts`."""
     return _ffprobe(origin, "-show_format", "-show_streams", "-of", "json")
 
 
@@ -318,7 +318,7 @@ def decoded(origin: Source, *, tracks: Sequence[int]) -> Argv:
 
 
 def rebuilt(origin: Source, target: str, *, sound: bool, encode: bool) -> Argv:
-    """Make an MP4 of what `archive.core.remake` wrote: pictures copied, sound decoded and coded anew where it lies.
+    """Make an MP4 of what `archive.core.media.remake` wrote: pictures copied, sound decoded and coded anew where it lies.
 
     Pictures that browsers do not decode are coded anew (`encode`). Small unevenness of the sound's guessed times is smoothed; what is off
     by half a second is a hole and stays one.

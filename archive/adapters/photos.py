@@ -11,8 +11,8 @@ from pathlib import Path
 
 from archive.adapters.jail import Jail
 from archive.adapters.rendering import Flaw, Line, flaws, render, whole
-from archive.core.media_plan import IMAGES
-from archive.core.telemetry import Position, exif_degrees
+from archive.core.media.media_plan import IMAGES
+from archive.core.media.telemetry import Position, exif_degrees
 
 FORMATS = IMAGES
 

@@ -18,7 +18,7 @@ from archive.adapters import render_child, tile_child
 from archive.adapters.jail import MIB, Jail, Limits, View, interpreter
 from archive.adapters.tool_runner import UNTIL_CPU_LIMIT, run
 from archive.core.errors import ToolFailed
-from archive.core.tiles import MAX_FILE
+from archive.core.media.tiles import MAX_FILE
 
 MAX_LINES: Final = 10_000
 ONE_PAGE_SECONDS: Final = 60

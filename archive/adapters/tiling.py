@@ -15,9 +15,9 @@ from pathlib import Path
 
 from archive.adapters.jail import Jail
 from archive.adapters.rendering import Flaw, Line, flaws, render, whole
-from archive.core import tiles
 from archive.core.digest import Digest
 from archive.core.errors import Mismatch, NotFound
+from archive.core.media import tiles
 from archive.ports import ObjectStore
 
 NAME = "tiles.zip"

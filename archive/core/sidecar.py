@@ -22,9 +22,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from archive.core.capture_time import Moment
 from archive.core.errors import Malformed
 from archive.core.filenames import MAX_VALUE, compile_bounded
+from archive.core.media.capture_time import Moment
 
 if TYPE_CHECKING:
     from archive.core.canonical import Json

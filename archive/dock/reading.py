@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archive.core import capture_time, filenames
+from archive.core import filenames
 from archive.core.digest import Digest
 from archive.core.errors import SourceChanged
+from archive.core.media import capture_time
 from archive.sm3 import Sm3
 
 if TYPE_CHECKING:

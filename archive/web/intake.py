@@ -23,7 +23,7 @@ from archive.core import tus
 from archive.core.digest import Digest, original_key, quarantine_key
 from archive.core.errors import DigestMismatch, Fault, NotFound, Unavailable, UploadBusy, UploadGone
 from archive.core.instant import Instant
-from archive.core.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
+from archive.core.media.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
 from archive.core.tus import Concat
 from archive.failpoints import failpoint
 from archive.resources import Resources

@@ -18,7 +18,7 @@ from archive.core.accession import Kind
 from archive.core.digest import Digest
 from archive.core.instant import Instant, parse
 from archive.core.manifest import Carrier, Manifest
-from archive.core.sniff import Sniffed
+from archive.core.media.sniff import Sniffed
 from archive.ports import Put
 from archive.records.migrations import upgrade
 from archive.records.session import open_sqlite, reading, writing

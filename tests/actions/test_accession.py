@@ -24,7 +24,7 @@ from archive.core.errors import (
     UploadGone,
 )
 from archive.core.instant import Instant, parse
-from archive.core.sniff import Sniffed
+from archive.core.media.sniff import Sniffed
 from archive.ports import Put
 from archive.records.items import Serial
 from tests.actions.conftest import MP4, NOW, SHANGHAI, sign

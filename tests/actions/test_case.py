@@ -9,7 +9,7 @@ from archive.core.cases import Stage
 from archive.core.digest import Digest
 from archive.core.errors import AlreadyBound, CaseExists, Malformed, NotFound
 from archive.core.instant import MINUTE, Instant, parse
-from archive.core.sniff import Sniffed
+from archive.core.media.sniff import Sniffed
 from archive.records.items import Item
 from tests.actions.conftest import NOW
 

@@ -12,7 +12,7 @@ from archive.core.digest import Digest
 from archive.core.errors import Malformed, NotFound, PageTaken
 from archive.core.instant import Instant
 from archive.core.manifest import Page
-from archive.core.sniff import sniff
+from archive.core.media.sniff import sniff
 from archive.ports import Put
 from archive.records.items import item_by_number
 from archive.records.jobs import Job

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from archive.adapters import ffmpeg
-from archive.core.media import Audio, Rational, Video
-from archive.core.media_plan import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
-from archive.core.storyboard import plan
+from archive.core.media.media_plan import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
+from archive.core.media.storyboard import plan
+from archive.core.media.tracks import Audio, Rational, Video
 
 VIDEO = Video(
     index=2,

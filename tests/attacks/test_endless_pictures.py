@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from archive.core import packets, rebuild
-from archive.core.boxes import outline
+from archive.core.media import packets, rebuild
+from archive.core.media.boxes import outline
 from tests.core.test_rebuild import likeness
 from tests.damage import recorded
 

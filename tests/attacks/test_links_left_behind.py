@@ -14,7 +14,7 @@ import pytest
 
 from archive.core.digest import Digest, original_key
 from archive.core.errors import ToolFailed
-from archive.core.sniff import UNKNOWN
+from archive.core.media.sniff import UNKNOWN
 from tests.media_files import Workshop, media_file, workshop
 from workers.bench import Bench, no_link
 

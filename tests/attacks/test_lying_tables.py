@@ -1,7 +1,7 @@
 """The flaw: sizes, counts and depths that a file states are believed, and a parser of ours loops, recurses or allocates by them.
 
 Safeguards: every walk of ours asks for a few bytes at a time, ends after a stated number of headers, moves forward at each, and is no
-recursion (`archive.core.boxes`, `archive.core.capture_time`, `archive.core.telemetry`). Without `MAX_BOXES` the file of two hundred
+recursion (`boxes`, `capture_time` and `telemetry` in `archive.core.media`). Without `MAX_BOXES` the file of two hundred
 thousand boxes is walked to its end by two hundred thousand reads.
 """
 
@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from archive.core import boxes, capture_time, telemetry
-from archive.core.sniff import sniff
+from archive.core.media import boxes, capture_time, telemetry
+from archive.core.media.sniff import sniff
 from tests.corpus import crafted
 from tests.corpus.inputs import input_file
 

@@ -1,7 +1,7 @@
 """The flaw: thousands of tracks cost every tool a decoder each, and every page a line each.
 
 Safeguards: more tracks than a setting says (64) are refused by the tool before any is opened (`max_streams` among the guards of
-`archive.adapters.ffmpeg`), which is a finding in words; of what a probe prints, so many are taken up (`archive.core.media.MAX_STREAMS`).
+`archive.adapters.ffmpeg`), which is a finding in words; of what a probe prints, so many are taken up (`tracks.MAX_STREAMS`).
 Without the first, 700 tracks took nineteen seconds for one item.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from archive.core import media
+from archive.core.media import tracks
 from tests.corpus import crafted
 from tests.corpus.inputs import input_file
 from tests.media_files import workshop
@@ -37,4 +37,4 @@ def test_how_many_is_a_setting(tmp_path: Path):
 
 def test_of_what_a_probe_prints_no_more_is_taken_up_than_is_shown():
     probed = {"streams": [{"index": at, "codec_type": "audio", "codec_name": "aac"} for at in range(5000)]}
-    assert len(media.facts(probed).audio) == media.MAX_STREAMS
+    assert len(tracks.facts(probed).audio) == tracks.MAX_STREAMS

@@ -15,7 +15,7 @@ from archive.adapters import ffmpeg
 from archive.adapters.jail import Jail, Limits
 from archive.adapters.tool_runner import run
 from archive.core.errors import ToolFailed
-from archive.core.sniff import HEAD_SIZE, sniff
+from archive.core.media.sniff import HEAD_SIZE, sniff
 from tests.media_files import media_file, workshop
 
 

@@ -1,7 +1,7 @@
 """The flaw: a file that is a list of other files makes a tool read another item's bytes, or call an address, for whoever uploads it.
 
 Safeguards, each enough alone for what it names, and each tried with the others taken away:
-    sniffing          a list is text, and text is never handed to a tool (`archive.core.sniff`, `archive.core.media_plan.CONTAINERS`)
+    sniffing          a list is text, and text is never handed to a tool (`core.media.sniff`, `core.media.media_plan`)
     forced demuxer    what is handed over is opened as what it was sniffed to be (`archive.adapters.ffmpeg.Source.guards`)
     no references     an index that points elsewhere is not followed (`enable_drefs 0` there)
     the jail          there is no other file to see and no network to call (`archive.adapters.jail`)
@@ -23,8 +23,8 @@ from archive.adapters import ffmpeg
 from archive.adapters.jail import Jail, Limits
 from archive.adapters.tool_runner import run
 from archive.core.errors import ToolFailed
-from archive.core.media_plan import CONTAINERS
-from archive.core.sniff import sniff
+from archive.core.media.media_plan import CONTAINERS
+from archive.core.media.sniff import sniff
 from tests.corpus import crafted
 from tests.corpus.inputs import input_file, playlist_in_avi
 from tests.media_files import made, workshop

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.boxes import MAX_BOXES, outline
+from archive.core.media.boxes import MAX_BOXES, outline
 
 
 def walk(container: str, data: bytes):

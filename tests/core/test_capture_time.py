@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.capture_time import MOVIE_HEADER_SIZE, Box, Moment, box, head_created, movie_created
 from archive.core.instant import parse
+from archive.core.media.capture_time import MOVIE_HEADER_SIZE, Box, Moment, box, head_created, movie_created
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 MOMENT = datetime.fromisoformat("2026-03-12T09:01:20")

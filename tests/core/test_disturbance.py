@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.disturbance import Heard, Look, integrated, pictures, read_heard, read_looks, sound
+from archive.core.media.disturbance import Heard, Look, integrated, pictures, read_heard, read_looks, sound
 
 S = 1_000_000
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.core.instant import parse
-from archive.core.media import Rational, facts
-from archive.core.telemetry import Position
+from archive.core.media.telemetry import Position
+from archive.core.media.tracks import Rational, facts
 
 VIDEO = {
     "index": 0,

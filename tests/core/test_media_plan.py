@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.core.accession import Kind
-from archive.core.media import Facts, facts
-from archive.core.media_plan import REASONS, Action, objections, plan
-from archive.core.sniff import Sniffed
+from archive.core.media.media_plan import REASONS, Action, objections, plan
+from archive.core.media.sniff import Sniffed
+from archive.core.media.tracks import Facts, facts
 
 MP4 = Sniffed(Kind.RECORDING, "video/mp4", "mov")
 MOV = Sniffed(Kind.RECORDING, "video/quicktime", "mov")

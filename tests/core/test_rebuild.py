@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core import rebuild, remake
-from archive.core.boxes import empty_tail, media_span, outline
-from archive.core.movie import movie
-from archive.core.packets import index_of, measured
+from archive.core.media import rebuild, remake
+from archive.core.media.boxes import empty_tail, media_span, outline
+from archive.core.media.movie import movie
+from archive.core.media.packets import index_of, measured
 from tests.damage import hashes, mdat_unwritten, pictures, recorded, without_index
 
 

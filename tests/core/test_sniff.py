@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from archive.core.accession import Kind
-from archive.core.sniff import HEAD_SIZE, UNKNOWN, sniff
+from archive.core.media.sniff import HEAD_SIZE, UNKNOWN, sniff
 
 
 def box(name: bytes, body: bytes = b"") -> bytes:

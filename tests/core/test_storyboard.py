@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.storyboard import LONG_SIDE, MAX_TILES, fit, plan, webvtt
+from archive.core.media.storyboard import LONG_SIDE, MAX_TILES, fit, plan, webvtt
 
 DAY = 86_400_000_000
 

@@ -5,7 +5,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.telemetry import MAX_POINTS, MICRO, Packet, Position, elements, exif_degrees, iso6709, points
+from archive.core.media.telemetry import MAX_POINTS, MICRO, Packet, Position, elements, exif_degrees, iso6709, points
 
 
 def klv(key: bytes, kind: str, size: int, count: int, value: bytes) -> bytes:

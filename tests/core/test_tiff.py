@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from archive.core import boxes, tiff
+from archive.core.media import boxes, tiff
 
 
 def scan(pages: int, **options: object) -> bytes:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core import tiles
 from archive.core.errors import Mismatch
+from archive.core.media import tiles
 
 SIDES = st.integers(1, 40_000)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.transport import PACKET, Walk, Walked, stride_of
+from archive.core.media.transport import PACKET, Walk, Walked, stride_of
 
 
 def packet(counter: int, name: int = 256) -> bytes:

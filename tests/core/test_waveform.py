@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.core.waveform import SAMPLE_RATE, SAMPLES_PER_PEAK, Peaks
+from archive.core.media.waveform import SAMPLE_RATE, SAMPLES_PER_PEAK, Peaks
 
 
 def peaks_of(*pieces: bytes) -> dict:

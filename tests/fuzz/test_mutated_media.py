@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from archive.actions.technical import CONDITIONS
-from archive.core import boxes, capture_time, media, media_plan, packets, rebuild, remake, sidecar, telemetry, transport
+from archive.core import sidecar
 from archive.core.digest import Digest
 from archive.core.errors import ToolFailed
-from archive.core.sniff import HEAD_SIZE, TAIL_SIZE, sniff
+from archive.core.media import boxes, capture_time, media_plan, packets, rebuild, remake, telemetry, tracks, transport
+from archive.core.media.sniff import HEAD_SIZE, TAIL_SIZE, sniff
 from archive.web.pages import words
 from tests.corpus.inputs import input_file
 from tests.fuzz.mutations import SEEDS, mutated
@@ -50,7 +51,7 @@ def parse(data: bytes) -> None:
     telemetry.points([telemetry.Packet(0, 1_000_000, data[-5000:])])
     sidecar.read("x.xml", data[:5000])
     outline = boxes.outline(sniffed.container, len(data), read_at)
-    plan = media_plan.plan(media.facts(None), sniffed)
+    plan = media_plan.plan(tracks.facts(None), sniffed)
     assert plan.reason in media_plan.REASONS
     if sniffed.container == "mpegts":
         walk = transport.Walk(transport.stride_of(head))

@@ -23,7 +23,7 @@ from archive.core.cases import Stage
 from archive.core.digest import Digest, original_key
 from archive.core.instant import SECOND, Instant, parse
 from archive.core.manifest import Carrier, Manifest, signing_bytes
-from archive.core.sniff import sniff
+from archive.core.media.sniff import sniff
 from archive.resources import Resources, opened
 from archive.settings import Settings
 from archive.web.app import create_app

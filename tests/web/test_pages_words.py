@@ -12,11 +12,12 @@ from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
 from archive.actions.technical import CONDITIONS
-from archive.core import errors, media_plan
+from archive.core import errors
 from archive.core.accession import Kind
 from archive.core.cases import Stage
 from archive.core.custody import EventKind
 from archive.core.jobs import KINDS
+from archive.core.media import media_plan
 from archive.web.pages import words
 from archive.web.pages.language import LANGUAGES, catalogue
 from archive.web.pages.upload_words import UPLOADING

@@ -18,7 +18,7 @@ from archive.core.cases import Stage
 from archive.core.digest import Digest, original_key
 from archive.core.errors import TooEarly
 from archive.core.instant import HOUR, Instant
-from archive.core.sniff import sniff
+from archive.core.media.sniff import sniff
 from archive.records.jobs import Job
 from tests.media_files import Workshop, media_file, workshop
 from workers import assembly

@@ -9,7 +9,7 @@ import pytest
 from archive.adapters.jail import MIB
 from archive.core.digest import Digest
 from archive.core.errors import ToolFailed
-from archive.core.sniff import UNKNOWN
+from archive.core.media.sniff import UNKNOWN
 from tests.media_files import media_file, workshop
 from workers.bench import Bench
 

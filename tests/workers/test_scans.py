@@ -18,9 +18,9 @@ from archive.actions import jobs, page
 from archive.actions.page import State
 from archive.adapters import rendering, tiling
 from archive.adapters.jail import Jail
-from archive.core import tiles
 from archive.core.digest import Digest
 from archive.core.errors import NotFound
+from archive.core.media import tiles
 from tests import scans
 from tests.media_files import Workshop, workshop
 from workers import documents

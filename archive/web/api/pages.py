@@ -17,9 +17,9 @@ from archive.actions import item, page
 from archive.actions.page import State
 from archive.actions.rendition import RenditionView
 from archive.adapters import tiling
-from archive.core import tiles
 from archive.core.access import Act, Caller
 from archive.core.errors import NotFound
+from archive.core.media import tiles
 from archive.web.api import ranges
 from archive.web.api.items import look
 from archive.web.identity import allow, resources_of

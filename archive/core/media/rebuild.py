@@ -23,12 +23,12 @@ from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
-from archive.core import nal
+from archive.core.media import nal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archive.core.movie import Movie, Track
+    from archive.core.media.movie import Movie, Track
 
     ReadAt = Callable[[int, int], bytes]
 

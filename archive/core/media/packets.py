@@ -16,12 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from archive.core.movie import MAX_MOOV, Movie, children, movie
+from archive.core.media.movie import MAX_MOOV, Movie, children, movie
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from archive.core.boxes import Outline
+    from archive.core.media.boxes import Outline
 
     ReadAt = Callable[[int, int], bytes]
 

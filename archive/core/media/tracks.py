@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from archive.core.errors import Malformed
 from archive.core.instant import Instant, parse
-from archive.core.telemetry import Position, iso6709
+from archive.core.media.telemetry import Position, iso6709
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

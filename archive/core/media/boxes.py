@@ -4,7 +4,7 @@ Invariants: reads nothing itself, but asks a function for a few bytes at a time;
 never raises on hostile bytes. Recorders lose power: then the index (`moov`, `idx1`) was never written, or the last box is longer than the
 file, or it is followed by room that was taken beforehand and never filled.
 
-Not guaranteed: anything about what is inside a box. A transport stream has no outline: `archive.core.transport` walks its packets.
+Not guaranteed: anything about what is inside a box. A transport stream has no outline: `archive.core.media.transport` walks its packets.
 
 Sources: ISO/IEC 14496-12 4.2; Microsoft's RIFF and OpenDML AVI 2.0 documents; RFC 9559 (Matroska).
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archive.core import tiff
+from archive.core.media import tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +69,7 @@ def outline(container: str, size: int, read_at: Callable[[int, int], bytes]) -> 
     """Walk a file's top level.
 
     Args:
-        container: as `archive.core.sniff` names it.
+        container: as `archive.core.media.sniff` names it.
         size: bytes the file really has.
         read_at: gives up to so many bytes from an offset (offset, count).
 

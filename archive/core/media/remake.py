@@ -1,10 +1,10 @@
-"""Write the index (`moov`) that a recorder never wrote, over samples that `archive.core.rebuild` found.
+"""Write the index (`moov`) that a recorder never wrote, over samples that `archive.core.media.rebuild` found.
 
 Invariants: pure; what comes out is `ftyp`, `moov` and the header of an `mdat`, after which the samples' bytes follow unchanged; the same
 input gives the same bytes. Sound of unequal frames is one sample a stretch, because only a decoder can tell its frames apart: what is
 written is a step towards a playable file and no end, and whoever asked for it has the sound re-coded.
 
-Not guaranteed: times; see `archive.core.rebuild`.
+Not guaranteed: times; see `archive.core.media.rebuild`.
 
 Source: ISO/IEC 14496-12:2022, 8.2 to 8.7.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from archive.core.rebuild import Found, Likeness
+    from archive.core.media.rebuild import Found, Likeness
 
 _CLOCK: Final = 90_000
 _VIDEO_MATRIX: Final = slice(-44, -8)

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Final
 from archive.core.accession import Kind
 
 if TYPE_CHECKING:
-    from archive.core.media import Audio, Data, Facts, Video
-    from archive.core.sniff import Sniffed
+    from archive.core.media.sniff import Sniffed
+    from archive.core.media.tracks import Audio, Data, Facts, Video
 
 
 class Action(StrEnum):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from archive.core.movie import children
+from archive.core.media.movie import children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
