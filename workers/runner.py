@@ -25,6 +25,8 @@ from archive.resources import Resources
 
 log = logging.getLogger("liuhen.worker")
 
+_MOMENT = SECOND // 2
+
 Publish = Callable[[Session, Instant], None]
 """Writes what a job found, in the transaction that finishes it and at its time: what began earlier is not on record as earlier."""
 
@@ -94,23 +96,15 @@ def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]
     lost: list[LeaseLost] = []
     told = _Told(written=resources.now())
 
-    def write() -> None:
-        told.written = resources.now()
-        try:
-            with resources.transaction() as session:
-                jobs.keep(session, job, permille=told.permille, note=told.note, now=told.written)
-        except LeaseLost as why:
-            lost.append(why)
-
     def beat() -> None:
-        while not done.wait(HEARTBEAT / SECOND) and not lost:
-            write()
+        while not done.wait(_MOMENT / SECOND) and not lost:
+            if told.due(resources.now()):
+                lost.extend(_written(resources, job, told))
 
     def report(permille: int, note: str) -> None:
-        changed = note != told.note
-        told.permille, told.note = permille, note
-        if changed or resources.now() - told.written >= SECOND:
-            write()
+        told.take(permille, note)
+        if resources.now() - told.written >= SECOND:
+            lost.extend(_written(resources, job, told))
         if lost:
             raise lost[0]
         if stopping():
@@ -127,6 +121,17 @@ def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]
         heart.join()
 
 
+def _written(resources: Resources, job: ClaimedJob, told: _Told) -> list[LeaseLost]:
+    """Write where the job is and keep its lease; return the loss of it, if it is lost."""
+    told.written, told.unwritten = resources.now(), False
+    try:
+        with resources.transaction() as session:
+            jobs.keep(session, job, permille=told.permille, note=told.note, now=told.written)
+    except LeaseLost as why:
+        return [why]
+    return []
+
+
 @dataclass(slots=True)
 class _Told:
     """What the handler last reported, and when the table last heard of it."""
@@ -134,3 +139,13 @@ class _Told:
     written: Instant
     permille: int = 0
     note: str = ""
+    unwritten: bool = False
+
+    def take(self, permille: int, note: str) -> None:
+        """Note what the handler says."""
+        self.unwritten = self.unwritten or note != self.note
+        self.permille, self.note = permille, note
+
+    def due(self, now: Instant) -> bool:
+        """Say whether to write: a step's name when it has lasted a moment, since most jobs are over before anybody could read it."""
+        return self.unwritten or now - self.written >= HEARTBEAT

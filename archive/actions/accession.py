@@ -69,8 +69,8 @@ def accept(
         return _accepted(session, upload)
     if upload.state != "receiving":
         raise UploadGone(id=upload_id, state=upload.state)
-    earlier = session.scalar(select(Item).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1))
-    if session.get(StoredObject, digest.hex) is None:
+    earlier = session.execute(select(Item.id, Item.number).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1)).first()
+    if session.scalar(select(StoredObject.size).where(StoredObject.sha256 == digest.hex)) is None:
         session.add(StoredObject(sha256=digest.hex, size=size, stored_at=now))
         session.flush()
     # A page of a document is a document, whatever picture it is.
@@ -282,10 +282,8 @@ def _from_manifest(encoded: bytes | None) -> dict[str, Any]:
 
 def _actor(session: Session, upload: Upload) -> str:
     if upload.station_id is not None:
-        station = session.get(Station, upload.station_id)
-        return f"station:{station.name}" if station else "station"
-    person = session.get(Person, upload.person_id)
-    return f"person:{person.login}" if person else "person"
+        return f"station:{session.scalar(select(Station.name).where(Station.id == upload.station_id))}"
+    return f"person:{session.scalar(select(Person.login).where(Person.id == upload.person_id))}"
 
 
 def _accepted(session: Session, upload: Upload) -> Accepted:

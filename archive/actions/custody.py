@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from archive.core.canonical import Json, decode
 from archive.core.custody import GENESIS, EventKind, Link, link
 from archive.core.instant import Instant
-from archive.records.custody import CustodyEvent, events_of, last_event
+from archive.records.custody import CustodyEvent, events_of, last_link
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,10 @@ def record(
     case_id: int | None = None,
 ) -> None:
     """Append one event; `subject` is the public name of what it is about (a number, a station), `facts` what changed."""
-    last = last_event(session)
+    seq, prev = last_link(session) or (0, GENESIS)
     made = link(
-        seq=last.seq + 1 if last else 1,
-        prev=last.hash if last else GENESIS,
+        seq=seq + 1,
+        prev=prev,
         kind=kind,
         at=at,
         actor=actor,

@@ -23,9 +23,10 @@ class CustodyEvent(Base):
     hash: Mapped[str] = mapped_column(String(64), unique=True)
 
 
-def last_event(session: Session) -> CustodyEvent | None:
-    """Return the newest event."""
-    return session.scalar(select(CustodyEvent).order_by(CustodyEvent.seq.desc()).limit(1))
+def last_link(session: Session) -> tuple[int, str] | None:
+    """Return the newest event's number and hash."""
+    found = session.execute(select(CustodyEvent.seq, CustodyEvent.hash).order_by(CustodyEvent.seq.desc()).limit(1)).first()
+    return None if found is None else (found[0], found[1])
 
 
 def events_of(session: Session, item_id: int) -> list[CustodyEvent]:

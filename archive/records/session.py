@@ -3,12 +3,15 @@
 SQLite runs with WAL, synchronous=FULL (NORMAL loses committed rows at a power cut), foreign keys on and a busy timeout; a writing
 transaction begins IMMEDIATE, so that it never fails half-way for want of the write lock.
 
-Threads of one process take turns at writing (`Turns`) before they ask for that lock: SQLite lets whoever does not get it sleep and look
-again, longer each time, and with a handful of threads one of them sleeps for seconds while the lock is free.
+Writers take turns before they ask for that lock, in one process by `Turns` and between processes by a lock on a file beside the
+database: SQLite lets whoever does not get its own lock sleep and look again, longer each time, so that one sleeps while it is free. The
+operating system wakes the next in line at once, and lets go for whoever dies.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,11 +51,29 @@ def open_sqlite(path: Path) -> Engine:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """Give a session in a writing transaction: committed when the block ends, rolled back when it raises."""
-    with engine.connect() as raw:
+    with _begun(engine) as connection, Session(connection, expire_on_commit=False) as session:
+        yield session
+        session.flush()
+
+
+@contextmanager
+def _begun(engine: Engine) -> Iterator[Connection]:
+    """Give a connection in a writing transaction, once it is this writer's turn."""
+    with engine.connect() as raw, _turn_of(engine):
         connection = raw.execution_options(writing=True)
-        with connection.begin(), Session(connection, expire_on_commit=False) as session:
-            yield session
-            session.flush()
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def _turn_of(engine: Engine) -> Iterator[None]:
+    """Wait for this writer's turn among all processes, and let the next one go on afterwards."""
+    descriptor = os.open(f"{engine.url.database}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -115,11 +136,9 @@ class Turns:
                 with writing(self._engine) as session:
                     batch[0].result = batch[0].run(session)
                 return
-            with self._engine.connect() as raw:
-                connection = raw.execution_options(writing=True)
-                with connection.begin():
-                    for work in batch:
-                        self._do(connection, work)
+            with _begun(self._engine) as connection:
+                for work in batch:
+                    self._do(connection, work)
         except BaseException as error:
             for work in batch:
                 work.error = work.error or error

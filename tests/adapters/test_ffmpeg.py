@@ -89,8 +89,9 @@ def test_an_audio_fix_is_golden():
 def test_a_remux_of_a_damaged_file_is_golden():
     argv = ffmpeg.copy(AVI, "/scratch/remux.mp4", video=VIDEO, audio=None, encode_audio=False, damaged=True)
     assert spoken(argv) == (
-        "ffmpeg -f avi -codec_whitelist DECODERS -err_detect ignore_err -fflags +genpts -format_whitelist avi -protocol_whitelist file"
-        " -i file:/in/original -map 0:2 -f mp4 -c:v copy -fflags +bitexact -map_chapters -1 -map_metadata -1 -movflags +faststart"
+        "ffmpeg -f avi -codec_whitelist DECODERS -err_detect ignore_err -fflags +genpts+discardcorrupt -format_whitelist avi"
+        " -protocol_whitelist file -i file:/in/original -map 0:2 -f mp4 -c:v copy -fflags +bitexact -map_chapters -1"
+        " -map_metadata -1 -movflags +faststart"
         f" -write_tmcd 0 file:/scratch/remux.mp4 {END}"
     )
 

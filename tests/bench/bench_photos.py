@@ -3,7 +3,7 @@
 Counted is the time from the dock's start to the last file's acknowledgement (`--no-wait`: read-back and receipts come later). Beside it, in
 the same run, what the machine gives at best: files of that size written and synced one after the other, and hashing alone.
 
-    python tests/bench/bench_photos.py [--photos 1000] [--directory DIR] [--jobs 4]
+    python tests/bench/bench_photos.py [--photos 1000] [--directory DIR] [--jobs 8]
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIZE = 200_000
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=1000)
-    parser.add_argument("--jobs", type=int, default=4, help="files at once, as the dock's own option says")
+    parser.add_argument("--jobs", type=int, default=8, help="files at once; 8 is the dock's own default")
     parser.add_argument("--directory", type=Path, default=None, help="on the disk to measure")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being ended ends the server and drops the files

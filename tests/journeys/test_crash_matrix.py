@@ -22,6 +22,7 @@ from archive.resources import opened
 from archive.settings import read
 from tests.journeys import crashing
 from tests.media_files import media_file
+from tests.scans import book
 
 FAILPOINTS = {
     "straight": [
@@ -29,6 +30,7 @@ FAILPOINTS = {
         "upload.floor_lifted", "upload.whole", "upload.dropped", "accession.before_put", "accession.after_put",
         "accession.before_commit", "accession.committed", "put.began", "put.directories", "put.linked", "put.synced", "put.done",
         "job.claimed", "job.worked", "job.published", "job.committed", "rendition.made", "rendition.put",
+        "pages.batch",
     ],
     "repeated": ["accession.after_put", "accession.committed", "job.claimed:4"],
     "repaired": ["put.set_aside", "put.replaced", "accession.before_commit:2", "accession.committed:2"],
@@ -72,7 +74,11 @@ def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None) -
 @pytest.mark.parametrize(("scenario", "failpoint"), CASES)
 def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, scenario, failpoint):
     data = tmp_path / "data"
-    content = media_file("h264.avi").read_bytes() if failpoint.startswith(("job.", "rendition.")) else BYTES
+    content = BYTES
+    if failpoint.startswith(("job.", "rendition.")):
+        content = media_file("h264.avi").read_bytes()
+    elif failpoint.startswith("pages."):
+        content = book(tmp_path / "book.pdf", 40, size=(120, 170)).read_bytes()
     assert one_life(data, scenario, content, failpoint) == 137, "the failpoint was not reached"
     assert one_life(data, scenario, content, None) == 0
     judge(data, tmp_path / "told.jsonl", content)

@@ -251,7 +251,8 @@ def test_sending_pauses_goes_on_and_is_cancelled_and_whoever_is_signed_out_keeps
         state(page, film.name, "发送中")
         assert (sent.created, len(sent.offsets)) == (1, 2)
         assert sent.offsets[1] > 0
-        row(page, film.name).get_by_role("button", name="取消").click()
+        with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+            row(page, film.name).get_by_role("button", name="取消").click()
         state(page, film.name, "已取消")
         left = office.client.get("/inbox/uploads").text
         assert film.name not in left, "what came of it is dropped"
