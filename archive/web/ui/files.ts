@@ -39,6 +39,7 @@ export class Files {
   private readonly known = new Map<number, Details>();
   private readonly beside = new Map<number, Companions>();
   private readonly loading = new Set<number>();
+  private readonly news = new Set<number>();
   private everything = false;
 
   constructor(line: Line, signal: AbortSignal, changed: () => void) {
@@ -51,6 +52,7 @@ export class Files {
   give(index: number, details: Details): void {
     this.known.set(index, details);
     this.asked.set(index, Promise.resolve(details));
+    if (this.loading.has(index)) this.news.add(index);
   }
 
   /** How a file plays, if that is known already. */
@@ -98,9 +100,10 @@ export class Files {
   }
 
   private async fetched(index: number): Promise<void> {
-    const details = this.loading.has(index) ? undefined : await this.details(index);
-    if (!details || this.loading.has(index)) return;
+    if (this.loading.has(index)) return;
     this.loading.add(index);
+    const details = await this.details(index);
+    if (!details) { this.loading.delete(index); return; }
     const have = this.beside.get(index) ?? { board: [], sprite: undefined, peaks: undefined, quiet: [] };
     this.beside.set(index, have);
     const { data } = details;
@@ -112,9 +115,11 @@ export class Files {
       have.peaks = await loadPeaks(data["waveform"], this.signal);
       have.quiet = have.peaks ? silences(have.peaks) : [];
     }
-    // What was not made yet may be asked for again.
+    // What was not made yet may be asked for again, and is at once where news of it came meanwhile: a page names its addresses one by one.
     if (!have.sprite || !have.peaks) this.loading.delete(index);
-    if (!this.signal.aborted) this.changed();
+    if (this.signal.aborted) return;
+    this.changed();
+    if (this.news.delete(index)) await this.fetched(index);
   }
 
   /** Fetches the pictures and sound of the files around one, nearest first, one after another. */
