@@ -4,6 +4,7 @@
 PYTHON ?= python3
 DEMO ?=
 TESTS ?=
+WORKERS ?= 2
 BENCH ?=
 SEED ?= 0
 
@@ -28,8 +29,8 @@ help:  ## say what there is
 demo: $(VENV)/.program $(STATIC) $(CATALOGUES)  ## a recorder's footage from dock to replay; DEMO=--check verifies it and ends
 	@exec $(BIN)/liuhen demo $(DEMO)
 
-test: check system-test $(CATALOGUES)  ## check, then every test but bench and soak; TESTS="tests/web -k tus" narrows it
-	@$(BIN)/python -m pytest -m "not bench and not soak" $(TESTS)
+test: check system-test $(CATALOGUES)  ## check, then every test but bench and soak; TESTS="tests/web -k tus" narrows it, WORKERS=0 runs them one by one
+	@$(BIN)/python -m pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile $(TESTS)
 
 soak: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## the full counts; SEED=n repeats a run
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "not bench" --hypothesis-seed=$(SEED) --timeout=3600 $(TESTS)
