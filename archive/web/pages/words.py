@@ -185,7 +185,7 @@ PLAN: Mapping[str, str] = {
 REFUSAL: Mapping[str, tuple[str, str]] = {
     "not_found": (
         N_("Not found"),
-        N_("There is no such page or record, or you may not know of it. Check the number and search for it."),
+        N_("There is no such page or record, or your account may not see it. Check the number and search for it."),
     ),
     "malformed": (N_("Not understood"), N_("A value does not have the form it must have. Go back and correct it.")),
     "sign_in_required": (N_("Sign in first"), N_("This page is for people who have signed in.")),
@@ -254,6 +254,7 @@ PLAYER: Mapping[str, str] = {
     "key_frames": N_("One frame"),
     "key_files": N_("File before, next file"),
     "file_of": N_("File {number} of {count}"),
+    "elsewhere": N_("Now playing file {place}, {number}; what stands below belongs to {own}"),
     "file_back": N_("File before"),
     "file_forward": N_("Next file"),
     "gap": N_("nothing on record for {length} s"),
@@ -262,7 +263,7 @@ PLAYER: Mapping[str, str] = {
     "file_preparing": N_("File {number} is being prepared: playback stops here. Press play to try again."),
     "file_unshown": N_("File {number} cannot be shown: {reason}"),
     "recorder_clock": N_("recorder {time}"),
-    "starts": N_("{time} on"),
+    "starts": N_("from {time}"),
     "noted_black": N_("Black picture"),
     "noted_still": N_("The picture does not change"),
     "noted_silent": N_("Nothing to be heard"),

@@ -1,6 +1,7 @@
 // Several scanned images on their way to becoming one document: a title and an order, chosen before anything is sent.
 
 import { h, iconButton } from "./dom";
+import { plain, shownName } from "./names";
 import { bytes } from "./upload_rows";
 import type { Transfer } from "./sending";
 import { word } from "./words";
@@ -46,7 +47,7 @@ export class Draft {
     dissolve.addEventListener("click", () => this.acts.dissolve(this));
     this.field.id = `t-${this.id}`;
     this.order.id = `o-${this.id}`;
-    this.field.value = this.proposed();
+    this.field.value = plain(this.proposed());
     for (const order of ORDERS) this.order.append(h("option", { value: order }, word(`order_${order}`)));
     this.order.addEventListener("change", () => this.sort(this.order.value as Order));
     this.card.append(
@@ -114,16 +115,16 @@ export class Draft {
     }
     const picture = h("img", { src: url, alt: "", draggable: "false", loading: "lazy", decoding: "async" });
     // TIFF is no picture to most browsers.
-    picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "lhu-blank" }, page.file.name.split(".").pop()?.toUpperCase() ?? "")), { once: true });
+    picture.addEventListener("error", () => picture.replaceWith(h("span", { class: "lhu-blank" }, shownName(page.file.name).split(".").pop()?.toUpperCase() ?? "")), { once: true });
     const place = word("page_of", { number: index + 1, count: this.pages.length });
-    const sheet = h("li", { class: "lhu-sheet", draggable: "true", tabindex: 0, "aria-label": `${place} ${page.file.name}` },
+    const sheet = h("li", { class: "lhu-sheet", draggable: "true", tabindex: 0, "aria-label": `${place} ${shownName(page.file.name)}` },
       h("div", { class: "lhu-picture" }, picture),
       h("div", { class: "lhu-place" },
         iconButton("left", `${word("page_earlier")} (Alt ←)`, () => this.move(index, index - 1), "lh-copy"),
         h("strong", {}, String(index + 1)),
         iconButton("right", `${word("page_later")} (Alt →)`, () => this.move(index, index + 1), "lh-copy"),
         iconButton("close", word("page_out"), () => this.release(page), "lh-copy")),
-      h("span", { class: "clip soft", title: page.path }, page.file.name));
+      h("span", { class: "clip soft", title: shownName(page.path) }, shownName(page.file.name)));
     sheet.addEventListener("keydown", (event) => this.hear(event, index));
     sheet.addEventListener("dragstart", (event) => { this.dragged = page; event.dataTransfer?.setData("text/plain", page.file.name); sheet.classList.add("is-dragged"); });
     sheet.addEventListener("dragend", () => { this.dragged = undefined; this.draw(); });
@@ -157,7 +158,7 @@ export class Draft {
     this.draw();
     this.focus(to);
     const status = document.getElementById("lh-status");
-    if (status) status.textContent = `${page.file.name}: ${word("page_of", { number: to + 1, count: this.pages.length })}`;
+    if (status) status.textContent = `${shownName(page.file.name)}: ${word("page_of", { number: to + 1, count: this.pages.length })}`;
   }
 
   private focus(index: number): void {

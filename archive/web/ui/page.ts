@@ -1,6 +1,7 @@
 // What every page shares: copy buttons, the age of a time on hover, filter forms that leave empty fields out of the address, the search key.
 
 import { typing } from "./dom";
+import "./elsewhere";
 import { language, word } from "./words";
 
 const AGES: readonly (readonly [Intl.RelativeTimeFormatUnit, number])[] = [["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]];

@@ -294,8 +294,8 @@ export class Player extends HTMLElement {
       this.playButton.title = `${label} ( ${word("space_key")} )`;
     }
     if (this.touched) this.address?.follow();
-    const number = this.line.files[deck.index]?.number;
-    if (number) this.dispatchEvent(new CustomEvent("lh-time", { bubbles: true, detail: { id: number, second } }));
+    const file = this.line.files[deck.index];
+    if (file?.number) this.dispatchEvent(new CustomEvent("lh-time", { bubbles: true, detail: { id: file.number, second, place: deck.index + 1, href: file.href } }));
   }
 
   /** The corrected clock beside the picture, the recorder's own where they differ; before a frame is on screen, when the file begins. */

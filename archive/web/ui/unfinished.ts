@@ -3,6 +3,7 @@
 import { Upload } from "tus-js-client";
 import { h, icon } from "./dom";
 import type { Kept, KeptPaper, KeptUpload } from "./kept";
+import { plain, shownName } from "./names";
 import { bytes } from "./upload_rows";
 import { word } from "./words";
 
@@ -56,7 +57,7 @@ export class Unfinished {
     const size = kept.size ?? 0;
     const part = size === 0 ? 0 : Math.floor(((standing.offset ?? 0) / size) * 100);
     const about = [bytes(size), word("arrived_part", { part: `${part}%` }), kept.metadata["case"] ?? ""].filter((one) => one !== "");
-    this.line(kept.fingerprint, kept.metadata["filename"] ?? "", about.join(" · "), async () => {
+    this.line(kept.fingerprint, shownName(kept.metadata["filename"] ?? ""), about.join(" · "), async () => {
       this.kept.forget(kept.fingerprint);
       await Upload.terminate(kept.uploadUrl ?? "").catch(() => undefined);
     });
@@ -72,8 +73,8 @@ export class Unfinished {
       this.kept.forgetPaper(paper.id);
       return;
     }
-    const names = missing.map(({ page, name }) => (name === "" ? String(page) : name)).join("  ");
-    this.line(paper.id, paper.title, `${word("paper_coming", { arrived: paper.pages.length - missing.length, pages: paper.pages.length })} · ${word("choose_names", { names })}`, async () => this.kept.forgetPaper(paper.id));
+    const names = missing.map(({ page, name }) => (name === "" ? String(page) : shownName(name))).join("  ");
+    this.line(paper.id, plain(paper.title), `${word("paper_coming", { arrived: paper.pages.length - missing.length, pages: paper.pages.length })} · ${word("choose_names", { names })}`, async () => this.kept.forgetPaper(paper.id));
   }
 
   private line(key: string, name: string, about: string, forget: () => Promise<void>): void {

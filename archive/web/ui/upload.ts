@@ -7,6 +7,7 @@ import { h } from "./dom";
 import { Draft } from "./drafts";
 import { type Chosen, chosen, dropped } from "./dropped";
 import { Kept, type KeptPaper } from "./kept";
+import { plain } from "./names";
 import { type Intent, type Leaf, Sender, Transfer } from "./sending";
 import { States } from "./upload_states";
 import { Unfinished } from "./unfinished";
@@ -391,7 +392,7 @@ class Uploading extends HTMLElement implements Acts {
     const shown = `${number}|${text}|${sent.state}`;
     if (line.dataset["shown"] === shown) return;
     line.dataset["shown"] = shown;
-    line.replaceChildren(h("td"), h("td", { colspan: 4 }, h("strong", {}, paper.title), " ", h("span", { class: "soft" }, word("paper_of", { pages: paper.pages.length }))),
+    line.replaceChildren(h("td"), h("td", { colspan: 4 }, h("strong", {}, plain(paper.title)), " ", h("span", { class: "soft" }, word("paper_of", { pages: paper.pages.length }))),
       h("td", { colspan: number === undefined ? 4 : 1 }, number !== undefined ? badge(sent.state) : h("span", { class: `lh-badge ${going || missing.length === 0 ? "is-grey" : "is-waiting"}` }, text)),
       ...(number !== undefined ? [h("td", { colspan: 3 }, link(number))] : []));
   }

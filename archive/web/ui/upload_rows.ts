@@ -1,6 +1,7 @@
 // The list of an upload page: a line for each file, drawn anew only where something changed.
 
 import { h, icon } from "./dom";
+import { plain, shownName } from "./names";
 import type { Refusal, State, Transfer } from "./sending";
 import { word } from "./words";
 
@@ -89,9 +90,9 @@ export class Row {
 
   constructor(readonly transfer: Transfer, private readonly act: Acts, private readonly words: Words) {
     const { file, path } = transfer;
-    this.box.setAttribute("aria-label", word("choose_row", { name: file.name }));
-    this.bar.setAttribute("aria-label", file.name);
-    this.name.append(h("span", { class: "clip", title: path }, file.name));
+    this.box.setAttribute("aria-label", word("choose_row", { name: shownName(file.name) }));
+    this.bar.setAttribute("aria-label", shownName(file.name));
+    this.name.append(h("span", { class: "clip", title: shownName(path) }, shownName(file.name)));
     this.line.append(
       h("td", { class: "lhu-box" }, this.box),
       h("td", { class: "lh-name-cell" }, this.name),
@@ -145,7 +146,7 @@ export class Row {
   private buttons(): void {
     const { transfer, act } = this;
     const button = (name: string, label: string, does: (one: Transfer) => void): HTMLElement => {
-      const made = h("button", { type: "button", class: "lh-copy", title: label, "aria-label": `${label} ${transfer.file.name}` }, icon(name));
+      const made = h("button", { type: "button", class: "lh-copy", title: label, "aria-label": `${label} ${shownName(transfer.file.name)}` }, icon(name));
       made.addEventListener("click", () => does(transfer));
       return made;
     };
@@ -176,7 +177,7 @@ export class Row {
     const sentence = this.words.refusals[`${refusal.code}.${what}`] ?? this.words.refusals[refusal.code] ?? word("refused_otherwise", { code: refusal.code });
     return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => {
       const fact = refusal.facts[name];
-      return fact === undefined ? whole : typeof fact === "number" ? bytes(fact) : fact;
+      return fact === undefined ? whole : typeof fact === "number" ? bytes(fact) : plain(fact);
     });
   }
 }
