@@ -103,10 +103,11 @@ def carry_out(session: Session, upload: Upload, item: Item, *, now: Instant) -> 
     wish = upload.intent or {}
     if wish.get("recorder") and item.recorder is None:
         item.recorder = wish["recorder"]
-    bind(session, wish, item, person_id=upload.person_id, now=now)
     place = wish.get("document")
     if place is None or session.get(PaperPage, (place["id"], place["page"])) is not None:
+        bind(session, wish, item, person_id=upload.person_id, now=now)
         return
+    # A page of a document goes where the document goes, which is bound itself once it is put together.
     session.add(PaperPage(paper_id=place["id"], page=place["page"], item_id=item.id))
     session.flush()
     if pages_in(session, place["id"]) == place["of"]:

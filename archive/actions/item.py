@@ -17,6 +17,7 @@ from archive.core.errors import NotFound
 from archive.core.instant import Instant
 from archive.records.cases import Binding, Case
 from archive.records.items import Item, StoredObject, item_by_number
+from archive.records.papers import Paper, PaperPage
 from archive.records.people import Person
 from archive.records.stations import Station
 
@@ -306,6 +307,8 @@ def _position(after: str | None) -> tuple[int, int] | None:
 
 def _where(wanted: Filter) -> list[ColumnElement[bool]]:
     bound = exists().where(Binding.item_id == Item.id, Binding.unbound_at.is_(None))
+    # Whoever binds a document binds its pages: they wait for nobody once it is put together.
+    paged = exists().where(PaperPage.item_id == Item.id, PaperPage.paper_id == Paper.id, Paper.item_id.is_not(None))
     asked: tuple[ColumnElement[bool] | None, ...] = (
         _mentions(wanted.q) if wanted.q else None,
         Item.kind == wanted.kind.value if wanted.kind else None,
@@ -313,7 +316,7 @@ def _where(wanted: Filter) -> list[ColumnElement[bool]]:
         Item.recorder.icontains(wanted.recorder, autoescape=True) if wanted.recorder else None,
         Item.started_at >= wanted.start if wanted.start is not None else None,
         Item.started_at < wanted.end if wanted.end is not None else None,
-        None if wanted.bound is None else bound if wanted.bound else ~bound,
+        None if wanted.bound is None else bound if wanted.bound else and_(~bound, ~paged),
         _in_state(wanted.state),
     )
     return [each for each in asked if each is not None]

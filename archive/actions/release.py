@@ -20,7 +20,7 @@ from archive.core import release as rules
 from archive.core.access import StationCaller
 from archive.core.canonical import Json
 from archive.core.custody import EventKind
-from archive.core.errors import Malformed, ManifestWrong, NotFound, NotVerified, ReleaseBarred
+from archive.core.errors import Malformed, ManifestWrong, NotFound, NotVerified, ReleaseBarred, TooEarly
 from archive.core.instant import Instant, iso
 from archive.core.manifest import Manifest, decode, signing_bytes
 from archive.core.note import Verify
@@ -62,6 +62,7 @@ def ask(session: Session, *, number: str, signed: Signed, caller: StationCaller,
     Raises:
         NotFound: there is no such item, or it is another station's.
         ManifestWrong: the manifest is not this station's, not for these bytes, or its signature does not hold.
+        TooEarly: the rule asks for the examination's finding, which is not there yet.
         NotVerified: the bytes were not found intact the last time they were read.
     """
     item, manifest = _item(session, number, signed, caller=caller, verify=verify)
@@ -74,6 +75,7 @@ def ask(session: Session, *, number: str, signed: Signed, caller: StationCaller,
     barred = rules.bars(
         holds.rule,
         key_mark=item.key_mark or manifest.key_mark,
+        damaged=item.condition == "damaged",
         cases=_cases(session, item),
         docked_at=Instant(item.stored_at),
         now=now,
@@ -83,6 +85,8 @@ def ask(session: Session, *, number: str, signed: Signed, caller: StationCaller,
         facts: dict[str, Json] = {"rule": holds.version, "bars": [_told(bar) for bar in barred]}
         _keep(session, row, item, manifest, signed, caller=caller, reason=reason, facts=facts, now=now)
         return Standing("kept", reason, _refusal(number, barred))
+    if holds.rule.damaged and item.condition == "unchecked":
+        raise TooEarly(number=number, reason="unexamined")
     if row is None:
         row = Release(item_id=item.id, file=signed.file, station_id=caller.id, state="granted", asked_at=now)
         session.add(row)

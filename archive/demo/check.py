@@ -72,7 +72,10 @@ def verify(server: Server, shown: Shown) -> list[Check]:
         claims: list[tuple[str, Callable[[], Iterator[str]]]] = [
             ("全部文件已校验，摘要与签名一致 every file is verified with the digest that was signed", lambda: _signed(taken)),
             ("回执签名有效 receipts verify", lambda: _receipts(client, taken, shown)),
-            ("凭回执释放，重点标记留存 freed against receipts, what was marked stays", lambda: _freed(client, taken)),
+            (
+                "凭回执释放，重点标记与损坏留存 freed against receipts, what was marked or is damaged stays",
+                lambda: _freed(client, taken),
+            ),
             ("国密 SM3 与 SHA-256 并存 SM3 stands beside SHA-256", lambda: _sm3(taken)),
             ("种类由内容判定 kinds are right", lambda: _kinds(taken)),
             ("下载与卷上字节相同 downloads equal what lies on the volume", lambda: _downloads(client, taken)),
@@ -151,17 +154,18 @@ def _receipts(client: httpx.Client, taken: list[Taken], shown: Shown) -> Iterato
 def _freed(client: httpx.Client, taken: list[Taken]) -> Iterator[str]:
     """Hold what is left on the carriers, and what custody says of it, against the recorder's marks and the time of the receipt."""
     for each in taken:
-        if each.deposit.path.exists() != each.deposit.marked:
+        stays = "key_mark" if each.deposit.marked else "damaged" if each.deposit.damaged else None
+        if each.deposit.path.exists() != (stays is not None):
             yield f"{each.name}: {'still there' if each.deposit.path.exists() else 'removed'}"
         events = client.get(f"/api/v1/items/{each.number}/events").raise_for_status().json()
         told = [event for event in events if event["kind"] in {"release", "release barred"}]
-        if [event["kind"] for event in told] != ["release barred" if each.deposit.marked else "release"]:
+        if [event["kind"] for event in told] != ["release" if stays is None else "release barred"]:
             yield f"{each.name}: {[event['kind'] for event in told]}"
             continue
         read_back = next(event for event in events if event["kind"] == "fixity check")
         if told[0]["seq"] < read_back["seq"] or told[0]["facts"]["verified_at"] != each.item["verified_at"]:
             yield f"{each.name}: freed before it was verified"
-        if each.deposit.marked and told[0]["facts"]["bars"][0]["reason"] != "key_mark":
+        if stays is not None and told[0]["facts"]["bars"][0]["reason"] != stays:
             yield f"{each.name}: kept for {told[0]['facts']['bars']}"
 
 

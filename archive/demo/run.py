@@ -199,7 +199,7 @@ def _say_freed(volume: Volume, console: Console) -> None:
     kept = [deposit.path.name for deposit in volume.deposits if deposit.path.exists()]
     freed = len(volume.deposits) - len(kept)
     console.print(
-        f"[green]✓[/] 凭回执释放 {freed} 个文件；按原始载体规则留存 {len(kept)} 个（重点标记） "
+        f"[green]✓[/] 凭回执释放 {freed} 个文件；按原始载体规则留存 {len(kept)} 个（重点标记或损坏） "
         f"Recorders freed of {freed} files; kept by the carrier rule: {escape(', '.join(kept))}",
         highlight=False,
     )

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from archive.dock.scan import Scan, Source
     from archive.dock.sending import Means
 
+_TOO_EARLY = "too_early"
+_EXAMINED_WITHIN_S = 60.0
 _FORBIDDEN = frozenset({401, 403})
 _BY_RULE = frozenset({"release_barred", "not_verified"})
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS})
@@ -165,15 +167,31 @@ class Release:
     def _ask(self, entry: Entry) -> Freed | None:
         """Ask leave for the file; None: it is given."""
         try:
-            answer = self.means.server.post(f"/api/v1/items/{entry.number}/release", _signed(entry))
+            answer = self._answered(entry)
         except (ServerRefused, Unavailable) as why:
             code = str(why.facts.get("server_code", ""))
+            if code == _TOO_EARLY:
+                return Freed(entry.shown, entry.number, "waiting", f"{code}: unexamined", fault=True)
             if code not in _BY_RULE and (isinstance(why, Unavailable) or why.facts.get("status") in _FORBIDDEN):
                 raise
             asked = [code or "refused", *(str(why.facts[name]) for name in ("server_reason", "server_case") if name in why.facts)]
             reason = ": ".join(asked[:2]) + (f" {asked[2]}" if len(asked) > 2 else "")  # noqa: PLR2004 - code, reason, case
             return self._barred(entry, reason, flaw=code != "release_barred")
         return None if answer.get("state") == "granted" else self._barred(entry, "no_leave", flaw=True)
+
+    def _answered(self, entry: Entry) -> dict[str, object]:
+        """Ask, and ask again for a while where the rule waits for the archive's examination."""
+        pause = waited = 0.0
+        while True:
+            try:
+                return self.means.server.post(f"/api/v1/items/{entry.number}/release", _signed(entry))
+            except Unavailable as why:
+                if why.facts.get("server_code") != _TOO_EARLY or waited >= _EXAMINED_WITHIN_S:
+                    raise
+            pause = min(0.2 + pause * 1.5, 5.0)
+            waited += pause
+            self.means.stop.wait(pause)
+            self.means.stop.check()
 
     def _barred(self, entry: Entry, reason: str, *, flaw: bool) -> Freed:
         self.means.journal.kept(entry, reason, now=self.means.now())

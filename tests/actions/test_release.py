@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from archive.actions import case, custody, fixity, release, rule, station
+from archive.actions import case, custody, fixity, release, rule, station, technical
 from archive.actions.fixity import Verdict
 from archive.actions.release import Signed
 from archive.adapters import signing
@@ -12,7 +12,7 @@ from archive.core.access import StationCaller
 from archive.core.cases import Stage
 from archive.core.custody import EventKind
 from archive.core.digest import Digest
-from archive.core.errors import Malformed, ManifestWrong, NotFound, NotVerified
+from archive.core.errors import Malformed, ManifestWrong, NotFound, NotVerified, TooEarly
 from archive.core.instant import DAY, Instant
 from archive.core.manifest import Carrier
 from archive.core.release import CarrierRule
@@ -32,9 +32,10 @@ def number(house):
     return taken
 
 
-def verify(house, number, verdict=Verdict.INTACT, sm3=None):
+def verify(house, number, verdict=Verdict.INTACT, sm3=None, condition="sound"):
     with house.writing() as session:
         found = item_by_number(session, number)
+        technical.record(session, item_id=found.id, condition=condition, findings=[], technical={}, now=NOW)
         return fixity.record(session, item_id=found.id, verdict=verdict, leaves=[Digest.of(CONTENT)], now=NOW, sm3=sm3)
 
 
@@ -153,7 +154,7 @@ def test_a_matter_keeps_what_is_bound_to_its_case_and_names_the_case(house, numb
 
 
 def rules(session, *, matters, days=None):
-    wanted = CarrierRule(key_mark=False, matters=matters, days=days, basis="办法第三条")
+    wanted = CarrierRule(key_mark=False, damaged=False, matters=matters, days=days, basis="办法第三条")
     return rule.set_carrier(session, rule=wanted, by="operator", now=NOW)
 
 
@@ -245,3 +246,24 @@ def test_many_receipts_are_one_question_and_other_stations_items_are_unknown(hou
     assert [str(receipt.number) for receipt in mine.found] == [number]
     assert (mine.waiting, mine.unknown) == ([waiting], ["131102-LX-2026-00000099"])
     assert (others.found, others.unknown) == ([], [number])
+
+
+def test_a_damaged_file_stays_on_its_recorder_until_the_agency_decides_otherwise(house):
+    number = house.take_in(CONTENT).number
+    verify(house, number, condition="damaged")
+    standing = ask(house, number)
+    assert (standing.state, standing.reason) == ("kept", "damaged")
+    assert standing.refusal.facts["reason"] == "damaged"
+    with house.writing() as session:
+        wanted = CarrierRule(key_mark=True, damaged=False, matters=(), days=None, basis="办法第三条")
+        rule.set_carrier(session, rule=wanted, by="admin", now=LATER)
+    assert ask(house, number).state == "granted"
+
+
+def test_no_leave_is_given_before_the_examination_has_looked_for_damage(house):
+    number = house.take_in(CONTENT).number
+    with house.writing() as session:
+        found = item_by_number(session, number)
+        fixity.record(session, item_id=found.id, verdict=Verdict.INTACT, leaves=[Digest.of(CONTENT)], now=NOW)
+    with pytest.raises(TooEarly, match="unexamined"):
+        ask(house, number)

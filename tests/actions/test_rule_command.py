@@ -15,7 +15,9 @@ from archive.records.custody import CustodyEvent
 from archive.resources import opened
 from archive.settings import read
 
-RULE = CarrierRule(key_mark=True, matters=("经营超过保质期食品",), days=180, basis="桃城区市场监管局音像记录管理办法第十二条")
+RULE = CarrierRule(
+    key_mark=True, damaged=False, matters=("经营超过保质期食品",), days=180, basis="桃城区市场监管局音像记录管理办法第十二条"
+)
 
 
 @pytest.fixture

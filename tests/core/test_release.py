@@ -13,9 +13,10 @@ from archive.core.release import SHIPPED, STATION_SAYS, Bound, CarrierRule, Reas
 NOW = Instant(1_773_300_000_000_000)
 TEXTS = st.sampled_from(["食品安全", "食品 安全", "ＦＯＯＤ", "food", "经营超过保质期食品", "", " "])
 RULES = st.builds(
-    lambda key_mark, matters, days: CarrierRule(
-        key_mark, tuple({comparable(m): m for m in matters if m.strip()}.values()), days, "依据"
+    lambda key_mark, damaged, matters, days: CarrierRule(
+        key_mark, damaged, tuple({comparable(m): m for m in matters if m.strip()}.values()), days, "依据"
     ),
+    st.booleans(),
     st.booleans(),
     st.lists(TEXTS),
     st.none() | st.integers(0, 400),
@@ -23,20 +24,21 @@ RULES = st.builds(
 CASES = st.lists(st.builds(Bound, st.sampled_from(["一", "二", "三"]), TEXTS), max_size=4)
 
 
-@given(rule=RULES, key_mark=st.booleans(), cases=CASES, age=st.integers(0, 500 * DAY))
-def test_a_bar_is_what_the_rule_says_and_each_has_its_reason(rule, key_mark, cases, age):
-    found = bars(rule, key_mark=key_mark, cases=cases, docked_at=NOW, now=Instant(NOW + age))
+@given(rule=RULES, key_mark=st.booleans(), damaged=st.booleans(), cases=CASES, age=st.integers(0, 500 * DAY))
+def test_a_bar_is_what_the_rule_says_and_each_has_its_reason(rule, key_mark, damaged, cases, age):
+    found = bars(rule, key_mark=key_mark, damaged=damaged, cases=cases, docked_at=NOW, now=Instant(NOW + age))
     over = rule.days is not None and age >= rule.days * DAY
     matters = {comparable(text) for text in rule.matters}
     expected = [] if over else [case.number for case in cases if comparable(case.matter) in matters]
     assert [bar.case for bar in found if bar.reason is Reason.MATTER] == expected
     assert any(bar.reason is Reason.KEY_MARK for bar in found) is (rule.key_mark and key_mark and not over)
+    assert any(bar.reason is Reason.DAMAGED for bar in found) is (rule.damaged and damaged and not over)
     assert all(bar.until is None if rule.days is None else bar.until > NOW + age for bar in found)
 
 
 @given(rule=RULES, key_mark=st.booleans(), cases=CASES, age=st.integers(0, 500 * DAY), later=st.integers(0, 500 * DAY))
 def test_what_is_free_stays_free_as_time_goes_by(rule, key_mark, cases, age, later):
-    facts = {"key_mark": key_mark, "cases": cases, "docked_at": NOW}
+    facts = {"key_mark": key_mark, "damaged": key_mark, "cases": cases, "docked_at": NOW}
     if not bars(rule, now=Instant(NOW + age), **facts):
         assert not bars(rule, now=Instant(NOW + age + later), **facts)
 
@@ -47,8 +49,8 @@ def test_a_rule_comes_back_from_its_json_as_it_was(rule):
 
 
 def test_a_case_without_a_matter_is_barred_by_none():
-    rule = CarrierRule(key_mark=False, matters=("食品安全",), days=None, basis="依据")
-    assert bars(rule, key_mark=True, cases=[Bound("一", "")], docked_at=NOW, now=NOW) == []
+    rule = CarrierRule(key_mark=False, damaged=False, matters=("食品安全",), days=None, basis="依据")
+    assert bars(rule, key_mark=True, damaged=True, cases=[Bound("一", "")], docked_at=NOW, now=NOW) == []
 
 
 @pytest.mark.parametrize(("left", "right"), [("食品 安全", "食品安全"), ("ＦＯＯＤ", "food"), (" A\u2009B ", "ab")])
@@ -57,7 +59,7 @@ def test_matters_are_the_same_however_they_are_typed(left, right):
 
 
 def test_the_shipped_rule_keeps_what_is_marked_for_good_and_names_its_basis():
-    assert (SHIPPED.key_mark, SHIPPED.matters, SHIPPED.days) == (True, (), None)
+    assert (SHIPPED.key_mark, SHIPPED.damaged, SHIPPED.matters, SHIPPED.days) == (True, True, (), None)
     assert "法释〔2002〕21号" in SHIPPED.basis
 
 

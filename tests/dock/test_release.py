@@ -208,7 +208,7 @@ def test_a_key_marked_file_stays_by_the_shipped_rule_and_goes_when_the_rule_chan
     assert path.exists()
     assert docking.files()[0].state is State.KEPT
     assert [event["facts"]["bars"][0]["reason"] for event in events(reader, entry.number)] == ["key_mark"]
-    rule = CarrierRule(key_mark=False, matters=(), days=None, basis="试行办法第三条").facts()
+    rule = CarrierRule(key_mark=False, damaged=False, matters=(), days=None, basis="试行办法第三条").facts()
     shipped = reader.get("/api/v1/rules/carrier").json()["rule"]
     assert reader.put("/api/v1/rules/carrier", json=rule).json()["version"] == 1
     try:

@@ -12,6 +12,7 @@ KINDS = ("release", "release barred")
 
 _WHY: Mapping[str, str] = {
     "key_mark": N_("the recorder marked it as important, and the carrier rule keeps such files"),
+    "damaged": N_("it is damaged, and the carrier rule keeps such files: what is missing may still lie there"),
     "changed": N_("it is not what was docked any more"),
     "unreadable": N_("it could not be read again"),
     "not_removable": N_("the medium does not let it be removed"),
