@@ -28,6 +28,7 @@ from archive.core.errors import Fault, Malformed, Refusal
 from archive.core.instant import iso
 from archive.core.release import CarrierRule
 from archive.demo.command import demo
+from archive.dock import words
 from archive.dock.command import dock
 from archive.resources import Resources, opened
 from archive.settings import BadSettings, Settings, environment, read
@@ -121,7 +122,10 @@ def station_group() -> None:
 @click.option("--sm3", is_flag=True, help="Hash what it brings with SM3 as well, beside SHA-256.")
 @DATA
 def enrol(name: str, out: Path | None, sm3: bool, data_dir: Path | None) -> None:  # noqa: FBT001 - a flag
-    """Enrol a station and write its credential, which is shown nowhere else."""
+    """Enrol a station and write its credential, which is shown nowhere else.
+
+    NAME has letters (A-Z, a-z), digits and . _ - only, at most 64, a letter or digit first and last.
+    """
     settings = settings_of(data_dir=data_dir)
     path = out or Path(f"{name}.credential.json")
     seed = signing.new_seed()
@@ -378,10 +382,10 @@ def main() -> None:
     except click.exceptions.Exit as why:
         sys.exit(why.exit_code)
     except Refusal as why:
-        click.echo(f"refused: {why}", err=True)
+        click.echo(words.ending(why, words.language(os.environ)), err=True)
         sys.exit(REFUSED)
     except Fault as why:
-        click.echo(f"fault: {why}" + (" (try again)" if why.again else ""), err=True)
+        click.echo(words.ending(why, words.language(os.environ)), err=True)
         sys.exit(FAULT)
 
 

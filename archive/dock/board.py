@@ -82,6 +82,9 @@ class Board:
         if self._hear is not None:
             self._hear(event, {**self._facts, **facts})
         told = {**facts, "shown": words.say(str(facts.get("state", "")), self.tongue)}
+        for name in ("trouble", "said", "reason", "detail"):
+            if isinstance(facts.get(name), str):
+                told[name] = words.trouble(str(facts[name]), self.tongue)
         size = facts.get("size")
         if isinstance(size, int):
             told["size"] = size_text(size)

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from archive.dock import places, session, telling, words
 from archive.dock.board import Board, Hear
 from archive.dock.describe import parse_clock_offset
 from archive.dock.pace import Stop, Stopped, parse_rate
-from archive.dock.places import Place
+from archive.dock.places import Place, Rule
 from archive.dock.session import Wishes
 from archive.dock.watch import AT_ONCE, Watch
 
@@ -56,7 +56,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command()
-@click.argument("sources", nargs=-1, type=click.Path(path_type=Path, exists=True))
+@click.argument("sources", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--server", help="The archive's address, such as https://archive.example.")
 @click.option("--credential", "credential_file", type=_FILE, help="The station's credential, from `liuhen station enrol`.")
 @click.option("--journal", "journal_file", type=_FILE, help="What this station did so far; default: beside the credential.")
@@ -87,7 +87,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
     type=click.FloatRange(0, 3600),
     default=places.SETTLE_S,
     show_default=True,
-    help="Seconds for which a scanner's or a room's files must have held still.",
+    help="Seconds for which files of a scanner, a room, or a folder of --watch must have held still; a mounted volume waits for none.",
 )
 @click.option(
     "--watch", "watched", type=_FOLDER, help="Dock whatever is mounted below this folder or appears in it, until stopped."
@@ -164,6 +164,7 @@ def dock(
     place = _place(room=room, rooms=rooms, scanner=scanner, settle_s=settle_s)
     if watched is not None and (sources or place is not places.RECORDER):
         raise click.UsageError("--watch goes without SOURCES; --places says which folders are scanners and rooms")
+    _require_there(sources, tongue)
     failpoints.arm(os.environ.get("LIUHEN_FAILPOINT"))
     wishes = Wishes(
         server=server,
@@ -186,7 +187,8 @@ def dock(
     told = Console(stderr=True)
     try:
         if watched is not None:
-            _watch(wishes, watched, places_file, poll_s, Board(told, tongue=tongue, hear=_json_lines() if as_json else None))
+            rules = (*places.load(places_file), Rule("*", Place("recorder", settle_s=settle_s)))
+            _watch(wishes, watched, rules, poll_s, Board(told, tongue=tongue, hear=_json_lines() if as_json else None))
             return
         report = _run(wishes, sources, place, Board(told, tongue=tongue))
     except OSError as why:
@@ -203,6 +205,12 @@ def _any_name_can_be_told(*, as_json: bool) -> None:
             sys.stdout.reconfigure(encoding="utf-8")
         else:
             sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _require_there(sources: tuple[Path, ...], tongue: str) -> None:
+    for source in sources:
+        if not os.path.exists(source):  # noqa: PTH110 - Path.exists raises where a folder above may not be entered
+            raise click.UsageError(words.say("no_source", tongue, path=source))
 
 
 def _place(*, room: str | None, rooms: bool, scanner: bool, settle_s: float) -> Place:
@@ -234,8 +242,7 @@ def _run(wishes: Wishes, sources: tuple[Path, ...], place: Place, board: Board) 
         return station.dock(scans, wait_s=wishes.wait_s, release=wishes.release)
 
 
-def _watch(wishes: Wishes, folder: Path, places_file: Path | None, poll_s: float, board: Board) -> None:
-    rules = places.load(places_file)
+def _watch(wishes: Wishes, folder: Path, rules: Sequence[Rule], poll_s: float, board: Board) -> None:
     stop = Stop()
     with session.opened(wishes, board=board, stop=stop, runs=AT_ONCE) as station, _stopping(stop):
         Watch(station, folder.resolve(), rules, poll_s).run()
@@ -277,8 +284,8 @@ def main() -> None:
         why.show()
         sys.exit(MISUSE)
     except Refusal as why:
-        click.echo(f"refused: {why}", err=True)
+        click.echo(words.ending(why, words.language(os.environ)), err=True)
         sys.exit(REFUSED)
     except Fault as why:
-        click.echo(f"fault: {why}" + (" (try again)" if why.again else ""), err=True)
+        click.echo(words.ending(why, words.language(os.environ)), err=True)
         sys.exit(FAULT)

@@ -101,8 +101,7 @@ class Dock:
             self._ended = why
         return Report(
             station=self._credential.station,
-            outcomes=tuple(outcomes)
-            or tuple(Outcome(s.shown, s.size, "waiting", trouble="not begun", fault=True) for s in sources),
+            outcomes=tuple(outcomes) or tuple(self._untouched(source, "not begun") for source in sources),
             passed=tuple(row for scan in scans for row in scan.passed),
             unverified=unverified,
             flawed_receipts=tuple(flawed),
@@ -139,9 +138,9 @@ class Dock:
         try:
             for _ in range(_LOOKS_AT_A_CHANGING_FILE):
                 if self._means.stop.asked or self._ended is not None:
-                    return Outcome(source.shown, source.size, "waiting", trouble="not begun", fault=True)
+                    return self._untouched(source, "not begun")
                 if source.carrier.identity in self._gone:
-                    return Outcome(source.shown, source.size, "waiting", trouble="carrier gone", fault=True)
+                    return self._untouched(source, "carrier gone")
                 try:
                     return self._docked(source, folder)
                 except SourceChanged:
@@ -160,6 +159,16 @@ class Dock:
         except Refusal as why:
             outcome = Outcome(source.shown, source.size, "refused", trouble=str(why))
         return self._told(outcome)
+
+    def _untouched(self, source: Source, trouble: str) -> Outcome:
+        """Return what a file is that this run does not begin: done, where the journal knows it so, or waiting for the next."""
+        try:
+            entry = self._means.journal.entry(self._credential.archive, source)
+        except LiuhenError:
+            entry = None  # the journal itself may be why the run ends
+        if entry is not None and entry.state.done:
+            return of_entry(entry)
+        return Outcome(source.shown, source.size, "waiting", trouble=trouble, fault=True)
 
     def _is_gone(self, source: Source, why: OSError) -> bool:
         """Whether a file cannot be read because its carrier was pulled; a bad sector is another matter."""

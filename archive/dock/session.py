@@ -192,7 +192,7 @@ def settled(session: Session, root: Path, place: Place) -> Scan:
     found = still.settled(scan)
     early = sum(row.is_early for row in found.passed)
     if early:
-        session.board.tell("settling", count=early)
+        session.board.tell("settling", count=early, settle_s=place.settle_s)
         session.stop.wait(place.settle_s)
         found = still.settled(session.look(root, place))
     return session.placed(found, root, place)

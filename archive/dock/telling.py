@@ -31,7 +31,8 @@ def summary(report: Report, tongue: str) -> str:
         "with_receipt": sum(row.state in _WITH_RECEIPT for row in report.outcomes),
         "removed": sum(row.state == "released" for row in report.releases),
         "kept_on": sum(row.state == "kept" for row in report.releases),
-        "in_trouble": sum(row.trouble is not None for row in report.outcomes),
+        "to_go_on": sum(row.state == "waiting" for row in report.outcomes),
+        "in_trouble": sum(row.trouble is not None and row.state != "waiting" for row in report.outcomes),
         "passed_over": len(report.passed),
         "no_receipt": report.unverified,
     }
@@ -54,7 +55,7 @@ def tell(report: Report, told: Console, *, tongue: str, as_json: bool) -> None:
     if report.stopped:
         told.print(words.say("stopped", tongue), markup=False, highlight=False)
     if report.ended_by:
-        told.print(report.ended_by, style="bold red", markup=False, highlight=False, soft_wrap=True)
+        told.print(words.trouble(report.ended_by, tongue), style="bold red", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_journal(path: Path, *, tongue: str, as_json: bool) -> None:

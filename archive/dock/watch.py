@@ -66,6 +66,8 @@ class _Standing:
     identity: str | None = None
     measured: bool = False
     to_release: bool = False
+    settling: bool = False
+    """Whether it was told that files are waited for."""
 
 
 @dataclass(slots=True)
@@ -197,6 +199,7 @@ class Watch:
             standing.identity = found.volume.carrier.identity
             if standing.place.settle_s:
                 found = standing.still.settled(found)
+                self._tell_settling(standing, found, board)
             state = _state(found)
             if state != standing.done and found.files:
                 self._dock_files(standing, found, board, state)
@@ -214,6 +217,13 @@ class Watch:
             standing.not_before = time.monotonic() + self.poll_s
             if not standing.stop.asked:
                 board.tell("trouble", place=self._name(standing.root), trouble=why.strerror or str(why), style="red")
+
+    def _tell_settling(self, standing: _Standing, found: Scan, board: Board) -> None:
+        """Tell once that files are waited for until they hold still, so that nobody takes the silence for a dock that hangs."""
+        early = sum(row.is_early for row in found.passed)
+        if early and not standing.settling:
+            board.tell("settling", count=early, settle_s=standing.place.settle_s)
+        standing.settling = early > 0
 
     def _dock_files(self, standing: _Standing, found: Scan, board: Board, state: str) -> None:
         name = self._name(standing.root)

@@ -1,15 +1,21 @@
 """What the dock says while it works, in the station's language: Chinese first, English where the system's language is English.
 
-Every line is an event with facts; people get a sentence, a station's display gets JSON. Codes of refusals and faults are the same in
-both languages (docs/refusals.md explains them).
+Every line is an event with facts; people get a sentence, a station's display gets JSON. Refusals and faults that stations meet are
+sentences too, with their code in brackets, which is the same in both languages (docs/refusals.md explains it); rare ones are said by
+their code and facts alone.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
+
+from archive.core.errors import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from archive.core.errors import LiuhenError
 
 LANGUAGES: Final = ("zh", "en")
 
@@ -52,12 +58,19 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "clock      {carrier}: station minus recorder {offset_s} s, give or take {uncertainty_s} s",
     ),
     "clock_unknown": ("时钟未测得  {carrier}：{trouble}", "clock      {carrier}: not measured: {trouble}"),
-    "settling": ("等待        {count} 个文件仍在写入", "waiting    {count} files are still being written"),
+    "settling": (
+        "等待        {count} 个文件：静止 {settle_s:g} 秒后采集",
+        "waiting    {count} files: taken once they have held still for {settle_s:g} s",
+    ),
     "not_encrypted": (
         "此地址未加密：途中任何人都能读到所传内容",
         "this address is not encrypted: anyone on the way can read what is sent",
     ),
     "stopped": ("已停止；下次从此处继续", "stopped; the next run goes on from here"),
+    "no_source": ("来源不存在：{path}", "there is no such source: {path}"),
+    "refusal": ("拒绝：{said}", "refused: {said}"),
+    "fault": ("故障：{said}", "fault: {said}"),
+    "fault_again": ("故障：{said}（可重试）", "fault: {said} (try again)"),
     # the watch
     "watching": ("值守        {folder}", "watching   {folder}"),
     "appeared": ("接入        {place}", "appeared   {place}"),
@@ -77,6 +90,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "with_receipt": ("已有回执 {count}", "with receipt {count}"),
     "removed": ("从记录仪删除 {count}", "removed from the recorder {count}"),
     "kept_on": ("留在记录仪 {count}", "kept on it {count}"),
+    "to_go_on": ("待续 {count}", "to go on with {count}"),
     "in_trouble": ("有问题 {count}", "in trouble {count}"),
     "passed_over": ("略过 {count}", "passed over {count}"),
     "no_receipt": ("尚待回执 {count}", "waiting for a receipt {count}"),
@@ -125,3 +139,94 @@ def say(key: str, tongue: str, **facts: object) -> str:
     """Return the words for this in a language; a key that has none is said as it is."""
     known = _WORDS.get(key)
     return key if known is None else known[LANGUAGES.index(tongue)].format(**facts).rstrip()
+
+
+_NAMES: Final = (
+    "采集站名称只能用字母、数字和 . _ -，最多 64 个字符，首尾须为字母或数字：{of}",
+    "a station's name has letters (A-Z, a-z), digits and . _ - only, at most 64, a letter or digit first and last: {of}",
+)
+_TROUBLE: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
+    ("malformed", "credential", "No such file or directory"): ("凭据文件不存在：{of}", "there is no credential file {of}"),
+    ("malformed", "credential", "readable_by_others"): (
+        "凭据文件其他用户可读，须设为 0600：{of}",
+        "others than its owner may read the credential; make it 0600: {of}",
+    ),
+    ("malformed", "credential", "type_or_version"): ("不是本版本的凭据文件：{of}", "this is no credential of this version: {of}"),
+    ("malformed", "credential", "content"): ("凭据文件内容有误：{of}", "the credential's content is spoilt: {of}"),
+    ("malformed", "credential", "keys"): ("凭据文件中的密钥有误：{of}", "the credential's keys are spoilt: {of}"),
+    ("malformed", "credential"): ("凭据文件无法读取：{of}：{reason}", "the credential cannot be read: {of}: {reason}"),
+    ("malformed", "server"): (
+        "档案库地址须以 http:// 或 https:// 开头，如 https://archive.example：{of}",
+        "the archive's address begins with http:// or https://, such as https://archive.example: {of}",
+    ),
+    ("malformed", "station"): _NAMES,
+    ("malformed", "journal", "not_there"): ("采集日志不存在：{of}", "there is no journal {of}"),
+    ("not_found", "station"): ("没有名为 {of} 的采集站", "there is no station {of}"),
+    ("station_exists",): ("名为 {of} 的采集站已登记", "a station {of} is enrolled already"),
+    ("station_revoked",): ("采集站 {of} 已注销", "station {of} is revoked already"),
+    ("journal_busy",): ("另一次采集正在使用此日志：{of}", "another run of the dock holds this journal: {of}"),
+    ("server_refused", "station_revoked"): (
+        "本采集站已被注销：请在服务器上重新登记",
+        "the archive has revoked this station: enrol it anew on the server",
+    ),
+    ("server_refused", "wrong_credentials"): (
+        "档案库不认识本采集站或其密钥：请核对凭据文件，或在服务器上登记",
+        "the archive does not know this station or its key: check the credential, or enrol it on the server",
+    ),
+    ("server_refused", "no_archive_there"): ("此地址没有档案库：{of}", "there is no archive at this address: {of}"),
+    ("server_refused", "digest_mismatch"): ("所传内容与签名的摘要不符", "what arrived is not what was signed"),
+    ("unavailable", "server"): ("档案库没有应答：{reason}", "the archive does not answer: {reason}"),
+    ("unavailable", "source"): ("来源无法读取：{reason}", "the source cannot be read: {reason}"),
+    ("disk_full",): ("档案库磁盘已满", "the archive's disk is full"),
+    # why a file waits, and what was passed over
+    ("not begun",): ("尚未开始", "not begun"),
+    ("stopped",): ("已停止", "stopped"),
+    ("carrier gone",): ("载体已拔出", "its carrier was pulled"),
+    ("the file keeps changing",): ("文件不断变动", "the file keeps changing"),
+    ("symlink",): ("符号链接，不跟随", "a symbolic link, not followed"),
+    ("junk",): ("操作系统附带文件，非记录内容", "left by an operating system"),
+    ("special",): ("不是普通文件", "no regular file"),
+    ("other_volume",): ("属于其他卷", "on another volume"),
+    ("being_written",): ("仍在写入，下次采集", "still being written; the next run takes it"),
+    ("unreadable",): ("无法读取：{reason}", "it cannot be read: {reason}"),
+}
+"""Refusals, faults and reasons that stations meet, by code, `what` or the server's code, and reason; the longest key counts."""
+
+_SYSTEM: Final[Mapping[str, str]] = {
+    "No such file or directory": "文件不存在",
+    "Permission denied": "没有读取权限",
+    "Is a directory": "是文件夹",
+    "Input/output error": "读写错误，介质可能损坏",
+    "No space left on device": "磁盘已满",
+}
+"""What the system says of a file (strerror(3)), in Chinese."""
+_FACT: Final = re.compile(r"(\w+)=(.*?)(?=, \w+=|$)", re.DOTALL)
+_SLUG: Final = re.compile(r"[a-z][a-z_]*")
+_NAMED_BY: Final = ("path", "value", "name", "station", "journal", "server")
+
+
+def trouble(text: str, tongue: str) -> str:
+    """Return a refusal, a fault or a reason (`code: name=value, …`) as a sentence with its code in brackets; others as they are."""
+    code, _, rest = text.partition(": ")
+    facts = dict(_FACT.findall(rest))
+    what, reason = facts.get("server_code") or facts.get("what", ""), facts.get("reason", "" if facts else rest)
+    if code == "server_refused" and not what:
+        what = reason
+    known = next((key for key in ((code, what, reason), (code, what), (code,)) if key in _TROUBLE), None)
+    if known is None:
+        return _SYSTEM.get(text, text) if tongue == "zh" else text
+    of = next((facts[name] for name in _NAMED_BY if name in facts), "")
+    shown = _SYSTEM.get(reason, reason) if tongue == "zh" else reason
+    said = _TROUBLE[known][LANGUAGES.index(tongue)].format(of=of, reason=shown).rstrip("：: ")
+    parts = [part for part in dict.fromkeys((what, reason)) if _SLUG.fullmatch(part) and facts]
+    return f"{said} [{': '.join(filter(None, [code, ', '.join(parts)]))}]"
+
+
+def ending(why: LiuhenError, tongue: str) -> str:
+    """Return the line with which a command ends that a rule or a fault kept from its work."""
+    said = trouble(str(why), tongue)
+    if said == str(why):  # without a sentence there is nothing to put into a language
+        tongue = "en"
+    if not isinstance(why, Fault):
+        return say("refusal", tongue, said=said)
+    return say("fault_again" if why.again else "fault", tongue, said=said)

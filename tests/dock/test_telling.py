@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from archive.core.digest import Digest
+from archive.core.errors import Malformed, Unavailable
 from archive.core.instant import Instant
 from archive.core.manifest import Carrier
 from archive.dock import words
@@ -117,3 +118,104 @@ def test_a_run_speaks_the_language_of_its_station(tmp_path):
                 list(map(str, command)), capture_output=True, check=True, env={"LANG": tongue, "PYTHONUTF8": "1"}
             )
             assert said in done.stderr.decode("utf-8")
+
+
+def command_line(tmp_path, url, *arguments):
+    return [sys.executable, "-m", "archive.dock", *arguments, "--server", url, "--credential", str(tmp_path / "dock.json")]
+
+
+def run(command, tongue="zh_CN.UTF-8"):
+    done = subprocess.run(command, capture_output=True, check=False, env={"LANG": tongue, "PYTHONUTF8": "1"})
+    return done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
+
+
+def test_what_has_its_receipt_is_not_in_trouble_when_the_archive_is_away(tmp_path):
+    card = tmp_path / "card"
+    card.mkdir()
+    for number in range(3):
+        (card / f"{number}.bin").write_bytes(bytes([number]))
+    credential(tmp_path)
+    with SmallArchive() as archive:
+        command = command_line(tmp_path, archive.url, str(card), "--patience", "0", "--json")
+        assert run(command)[0] == 0
+        (card / "new.bin").write_bytes(b"new")
+        archive.away = True
+        code, out, said = run(command)
+    assert code == 3
+    assert {row["path"]: (row["state"], row["trouble"]) for row in json.loads(out)["files"]} == {
+        **{f"{number}.bin": ("verified", None) for number in range(3)},
+        "new.bin": ("waiting", "not begun"),
+    }
+    assert "4 个文件，上传 0 bytes；此前已入档 3，已有回执 3，待续 1\n" in said
+
+
+def test_refusals_that_stations_meet_are_sentences_in_both_languages():
+    for key, (zh, en) in words._TROUBLE.items():
+        fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in (zh, en)]
+        assert fields[0] == fields[1] <= {"of", "reason"}, key
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        (
+            "malformed: what=credential, path=nope.json, reason=No such file or directory",
+            "凭据文件不存在：nope.json [malformed: credential]",
+        ),
+        (
+            "malformed: what=credential, path=x.json, reason=readable_by_others, wanted=0600",
+            "凭据文件其他用户可读，须设为 0600：x.json [malformed: credential, readable_by_others]",
+        ),
+        (
+            "malformed: what=credential, path=x.json, reason=Is a directory",
+            "凭据文件无法读取：x.json：是文件夹 [malformed: credential]",
+        ),
+        (
+            "server_refused: server_code=station_revoked, status=403",
+            "本采集站已被注销：请在服务器上重新登记 [server_refused: station_revoked]",
+        ),
+        ("not_found: what=station, name={of}", "没有名为 {of} 的采集站 [not_found: station]"),
+        ("unreadable: Input/output error", "无法读取：读写错误，介质可能损坏 [unreadable]"),
+        ("symlink", "符号链接，不跟随 [symlink]"),
+        ("not begun", "尚未开始 [not begun]"),
+        ("131102-LX-2026-00000001", "131102-LX-2026-00000001"),
+        ("malformed: what=rate, value=junk", "malformed: what=rate, value=junk"),
+    ],
+)
+def test_a_refusal_is_a_sentence_with_its_code_and_a_rare_one_is_said_as_it_is(text, chinese):
+    assert words.trouble(text, "zh") == chinese
+
+
+def test_a_server_address_without_its_scheme_is_told_so(tmp_path):
+    credential(tmp_path)
+    code, _, said = run(command_line(tmp_path, "127.0.0.1:8080", str(tmp_path)))
+    assert (
+        code,
+        said.startswith("拒绝：档案库地址须以 http:// 或 https:// 开头"),
+        "127.0.0.1:8080 [malformed: server]" in said,
+    ) == (
+        1,
+        True,
+        True,
+    )
+    assert run(command_line(tmp_path, "127.0.0.1:8080", str(tmp_path)), "en_US.UTF-8")[2].startswith(
+        "refused: the archive's address begins with http://"
+    )
+
+
+def test_a_source_that_is_not_there_is_told_in_the_stations_language(tmp_path):
+    code, _, said = run(command_line(tmp_path, "http://127.0.0.1:1", str(tmp_path / "nope")))
+    assert (code, f"来源不存在：{tmp_path / 'nope'}" in said) == (2, True)
+
+
+def test_a_name_that_no_station_can_have_is_refused_with_the_rule_for_names():
+    said = words.ending(Malformed(what="station", value="采集站二"), "zh")
+    assert said.startswith("拒绝：采集站名称只能用字母、数字和 . _ -，最多 64 个字符")
+    assert said.endswith("采集站二 [malformed: station]")
+
+
+def test_what_no_sentence_is_known_for_ends_as_ever():
+    assert words.ending(Malformed(what="rate", value="x"), "zh") == "refused: malformed: what=rate, value=x"
+    assert words.ending(Unavailable(what="server", reason="ConnectError: no"), "en") == (
+        "fault: the archive does not answer: ConnectError: no [unavailable: server] (try again)"
+    )

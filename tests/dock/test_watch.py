@@ -56,7 +56,11 @@ class Standby:
         command += ["--server", self.archive.url, "--credential", self.credential, "--journal", self.journal, *arguments]
         with self.told.open("ab") as out:
             self.process = subprocess.Popen(
-                list(map(str, command)), stdout=out, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUTF8": "1"}
+                list(map(str, command)),
+                stdout=out,
+                stderr=subprocess.PIPE,
+                text=True,
+                env={**os.environ, "PYTHONUTF8": "1", "LC_ALL": "zh_CN.UTF-8"},
             )
 
     def heard(self, kind=None):
@@ -166,6 +170,19 @@ def test_an_archive_that_is_away_is_waited_for(standby, archive):
     archive.away = False
     standby.until(lambda: len(archive.items) == 1)
     assert standby.stop(signal.SIGINT)[0] == 0
+
+
+def test_a_watch_that_waits_for_files_to_hold_still_says_so_at_once_and_once(standby, archive):
+    standby.places.write_text("", "utf-8")
+    put(standby.folder, "sdb1/1.bin", b"x")
+    standby.start("--settle", "2")
+    (said,) = standby.until(lambda: standby.heard("settling"))
+    assert (said["place"], said["count"], said["settle_s"]) == ("sdb1", 1, 2.0)
+    standby.until(lambda: archive.names() == ["1.bin"])
+    assert "等待        1 个文件：静止 2 秒后采集" in standby.stop()[1]
+    told = [row["event"] for row in standby.heard()]
+    assert told.count("settling") == 1
+    assert told.index("settling") < told.index("docking")
 
 
 def test_files_that_belong_to_no_place_are_told_of(standby):
