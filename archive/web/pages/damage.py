@@ -36,18 +36,16 @@ NOT_MENDED = N_(
     "too little is left. It is tried again when another is taken in. The recorder's maker may be able to recover more."
 )
 COPY_FAILED = N_("What is left could not be copied into a file of the right length; the original plays as far as it goes.")
-REBUILT = N_(
-    "A repaired copy was rebuilt after %(sibling)s, a healthy recording of the same recorder: %(written)s pictures, of which "
-    "%(complaints)s do not decode cleanly; %(skipped)s bytes are neither picture nor sound."
-)
+REBUILT = N_("A repaired copy was rebuilt after %(sibling)s, a healthy recording of the same recorder: %(written)s pictures.")
 GUESSED = N_(
-    "The time of each picture was lost; it is taken that they came evenly. What a clock in the picture shows goes before it."
+    "The time of each picture was lost; it is taken that they came evenly. Where a clock shown in the picture differs, the clock in "
+    "the picture holds."
 )
 RECODED = N_("The sound was coded anew; where it lies between the pictures is exact to about half a second.")
 LEFT_OUT = N_("The sound could not be told apart from other tracks and is left out of the copy; it is in the original.")
-COPIED = N_(
-    "What is left of the recording was copied unchanged into a file of the right length; %(complaints)s pictures do not decode cleanly."
-)
+COPIED = N_("What is left of the recording was copied unchanged into a file of the right length.")
+UNCLEAN = N_("Pictures that do not decode cleanly: %(complaints)s.")
+SKIPPED = N_("Bytes that are neither picture nor sound: %(skipped)s.")
 WATCHING_REPAIRED = N_("What plays here is a repaired copy and not the original.")
 WATCHING_COPY = N_("This recording is damaged. What plays here is a copy of what is left of it and not the original.")
 WATCHING_REST = N_("This recording is damaged. It plays as far as it goes.")
@@ -170,16 +168,17 @@ def _repair(item: ItemView, renditions: Sequence[RenditionView], *, working: boo
 
 def _mended(provenance: Mapping[str, Any], say: words.Say) -> Iterator[str]:
     told = provenance.get("repair") or {}
-    complaints = shapes.grouped(int(provenance.get("complaints") or 0))
-    if told.get("method") != "rebuild":
-        yield say(COPIED) % {"complaints": complaints}
+    rebuilt = told.get("method") == "rebuild"
+    if rebuilt:
+        yield say(REBUILT) % {"sibling": told["sibling"]["number"], "written": shapes.grouped(told["written"])}
+    else:
+        yield say(COPIED)
+    if complaints := int(provenance.get("complaints") or 0):
+        yield say(UNCLEAN) % {"complaints": shapes.grouped(complaints)}
+    if not rebuilt:
         return
-    yield say(REBUILT) % {
-        "sibling": told["sibling"]["number"],
-        "written": shapes.grouped(told["written"]),
-        "complaints": complaints,
-        "skipped": shapes.grouped(told["skipped_bytes"]),
-    }
+    if told["skipped_bytes"]:
+        yield say(SKIPPED) % {"skipped": shapes.grouped(told["skipped_bytes"])}
     yield say(GUESSED)
     if "sound_recoded" in told["guessed"]:
         yield say(RECODED)

@@ -30,7 +30,7 @@ _HEAD = (
     words.N_("Item"),
     words.N_("State"),
     words.N_("Attempt"),
-    words.N_("Promised"),
+    words.N_("Queued"),
     words.N_("Ended"),
     words.N_("Why"),
     words.N_("The tool's last words"),

@@ -27,6 +27,7 @@ def drawn(timeline: case.Timeline, *, zone: str, say: Callable[[str], str]) -> d
                     {
                         "id": f"stage-{bar.stage.value}",
                         "label": say(words.STAGE[bar.stage.value]),
+                        "name": say(words.STAGE[bar.stage.value]),
                         "start": bar.span.start,
                         "end": bar.span.end,
                         "unverified": False,
@@ -68,7 +69,8 @@ def _bar(bar: case.Bar) -> dict[str, Any]:
     address = f"/items/{quote(bar.bound.number, safe='')}"
     return {
         "id": bar.bound.number,
-        "label": bar.bound.number.partition("-")[2],
+        "label": _file(bar.bound.name),
+        "name": _file(bar.bound.name),
         "start": bar.span.start,
         "end": bar.span.end,
         "unverified": bar.bound.at is None and not bar.bound.clock_verified,
@@ -88,13 +90,14 @@ def _entry(mark: case.Mark, say: Callable[[str], str]) -> dict[str, Any]:
     bound = mark.bound
     papers = bound.kind.value in ("document", "photo")
     address = f"/items/{quote(bound.number, safe='')}"
-    # On a bar the number without the agency is enough; a paper is known by its name.
-    label = _stem(bound.name) if bound.kind.value == "document" else bound.number.partition("-")[2]
-    if bound.kind.value == "photo":
-        label = f"{say(words.KIND['photo'])} {label[-4:]}"
+    label = _stem(bound.name)
+    if bound.kind.value == "photo" and label.endswith("…"):
+        # A camera's name is long and says little: what it is says more than a piece of it.
+        label = say(words.KIND["photo"])
     return {
         "id": bound.number,
         "label": label,
+        "name": _file(bound.name),
         "start": mark.span.start,
         "end": mark.span.end,
         "unverified": bound.at is None and not bound.clock_verified and not papers,
@@ -104,8 +107,12 @@ def _entry(mark: case.Mark, say: Callable[[str], str]) -> dict[str, Any]:
     }
 
 
+def _file(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
+
+
 def _stem(name: str) -> str:
-    last = name.rsplit("/", 1)[-1]
+    last = _file(name)
     stem = last.rsplit(".", 1)[0] or last
     return stem if len(stem) <= _LABEL else f"{stem[: _LABEL - 1]}…"
 

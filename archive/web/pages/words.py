@@ -129,7 +129,7 @@ EVENT: Mapping[str, str] = {
     "rule change": N_("Rule changed"),
     "case opening": N_("Case opened"),
     "binding": N_("Bound to a case"),
-    "unbinding": N_("Released from a case"),
+    "unbinding": N_("Unbound from a case"),
     "station enrolment": N_("Station enrolled"),
     "station revocation": N_("Station revoked"),
     "account creation": N_("Account made"),

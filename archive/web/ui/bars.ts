@@ -61,10 +61,13 @@ export function drawParts(group: SVGGElement, bar: Bar, axis: readonly Placed[],
   }
 }
 
-/** How far a label may reach on a bar: to the first file that is drawn hollow. */
+/** How far a label may reach on a bar: to the first notch, or the first file that is drawn hollow. */
 export function bareUntil(bar: Bar, axis: readonly Placed[]): number | undefined {
   const hollow = bar.parts?.find((part) => !part.bound);
-  return hollow ? position(axis, hollow.start) : undefined;
+  const first = bar.parts?.[0];
+  const notch = first && bar.joins?.[0] ? first.end + Math.min(0, bar.joins[0].gap) : undefined;
+  const ends = [hollow?.start, notch].filter((end) => end !== undefined);
+  return ends.length > 0 ? position(axis, Math.min(...ends)) - NOTCH : undefined;
 }
 
 function held(bar: Bar): string | undefined {
@@ -73,10 +76,11 @@ function held(bar: Bar): string | undefined {
   return word("run_files", { count: bound === bar.files ? bound : `${bound} / ${bar.files}` });
 }
 
-/** The label of a bar with how many files it is. */
-export function shortSaid(bar: Bar): string {
+/** What a bar may be labelled with, the fullest first: its name, and how many files it is where it is more than one; never a piece of it. */
+export function labelsOf(bar: Bar): readonly [string, ...string[]] {
   const files = held(bar);
-  return files ? `${bar.label}  ${files}` : bar.label;
+  const stem = bar.label.replace(/\.[^.]+$/, "");
+  return files ? [`${bar.label}  ${files}`, `${stem}  ${files}`, bar.label, stem, files] : [bar.label, stem];
 }
 
 /** How many files a bar is and what lies between them, for whoever hovers or hears it. */

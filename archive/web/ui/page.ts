@@ -1,5 +1,6 @@
 // What every page shares: copy buttons, the age of a time on hover, filter forms that leave empty fields out of the address, the search key.
 
+import "./confirm";
 import { typing } from "./dom";
 import "./elsewhere";
 import { language, word } from "./words";

@@ -5,7 +5,7 @@
 
 import htmx from "htmx.org";
 import { linked } from "./address";
-import { bareUntil, drawParts, filesSaid, type Join, type Part, partOf, shortSaid } from "./bars";
+import { bareUntil, drawParts, filesSaid, type Join, labelsOf, type Part, partOf } from "./bars";
 import { dayName, shortTime, wallClock, wallTime, zoneOffset } from "./clock";
 import { h, iconButton, keysDialog, s } from "./dom";
 import { instantAt, place, type Placed, position, type Stretch, ticks } from "./fold";
@@ -15,6 +15,8 @@ import { word } from "./words";
 interface Entry {
   readonly id: string;
   readonly label: string;
+  /** The whole name of the file, or of the stage. */
+  readonly name: string;
   readonly start: number;
   readonly end: number;
   readonly unverified: boolean;
@@ -206,15 +208,15 @@ export class TimelineView extends HTMLElement {
       const group = this.entryGroup(entry, lane);
       group.append(s("rect", { x: left, y, width: right - left, height: BAR[lane.kind], rx: 2, class: "lht-bar" }));
       drawParts(group, entry, this.axis, y, BAR[lane.kind], this.data.zone);
-      const count = shortSaid(entry);
+      const labels = labelsOf(entry);
       const room = (bareUntil(entry, this.axis) ?? right) - left;
-      const spoken = entry.unverified ? `${count}  ${word("clock_unverified")}` : count;
-      const fitting = [spoken, count, entry.label, entry.label.slice(-8), entry.label.slice(-4)].find((text) => textWidth(text) + LABEL_ROOM <= room);
+      const spoken = entry.unverified ? [`${labels[0]}  ${word("clock_unverified")}`] : [];
+      const fitting = [...spoken, ...labels].find((text) => textWidth(text) + LABEL_ROOM <= room);
       const baseline = y + BAR[lane.kind] / 2 + 5;
       if (fitting) group.append(s("text", { x: left + 6, y: baseline, class: "lht-text" }, fitting));
       else {
         const after = this.roomAfter(entry, lane) - right;
-        const beside = [count, entry.label, entry.label.slice(-8)].find((text) => textWidth(text) + LABEL_ROOM <= after);
+        const beside = labels.find((text) => textWidth(text) + LABEL_ROOM <= after);
         const reach = beside ? textWidth(beside) + LABEL_ROOM : Math.max(0, Math.min(after, LEAST_HIT - (right - left)));
         // A short recording is a bar of few pixels: what can be clicked is wider, and takes the label in.
         group.append(s("rect", { x: left, y, width: right - left + reach, height: BAR[lane.kind], class: "lht-hit" }));
@@ -266,7 +268,7 @@ export class TimelineView extends HTMLElement {
   private entryGroup(entry: Entry, lane: Lane): SVGGElement {
     const { zone } = this.data;
     const times = entry.end > entry.start ? `${wallClock(entry.start, zone)} – ${wallTime(entry.end, zone, true)} (${shortTime((entry.end - entry.start) / 1e6)})` : wallClock(entry.start, zone);
-    const name = [entry.label, times, filesSaid(entry), entry.unverified ? word("clock_unverified") : undefined].filter(Boolean).join("\n");
+    const name = [entry.name, entry.href === null ? undefined : entry.id, times, filesSaid(entry), entry.unverified ? word("clock_unverified") : undefined].filter(Boolean).join("\n");
     const classes = ["lht-entry", `lht-${lane.kind}`, entry.unverified ? "lht-unverified" : "", this.playing && partOf(entry, this.playing.id) ? "lht-chosen" : ""].join(" ").trim();
     const acts = entry.player !== null || entry.href !== null;
     const group = s("g", { class: classes, "data-id": entry.id, role: acts ? "button" : "img", "aria-label": name.replaceAll("\n", ", "), tabindex: acts && entry.id === (this.current ?? this.firstActing()) ? 0 : -1 }, s("title", {}, name));
