@@ -92,6 +92,9 @@ def test_every_page_answers_in_the_readers_language(archive: World, language: st
                 assert f'<html lang="{language}"' in answer.text, address
 
 
+COMMANDS = {"liuhen rule carrier set FILE"}
+
+
 def test_no_english_sentence_is_left_in_a_chinese_page(archive: World, chinese: httpx.Client) -> None:
     known = catalogue("zh-CN")._catalog
     english = {key for key, said in known.items() if isinstance(key, str) and key and key != said and re.search("[a-z]{3}", key)}
@@ -99,7 +102,7 @@ def test_no_english_sentence_is_left_in_a_chinese_page(archive: World, chinese: 
         said = set(Said(chinese.get(address).text).texts)
         assert not said & english, address
         # A sentence put together of parts would not be found above: no run of three English words may stand anywhere.
-        prose = [text for text in said if re.search(r"[A-Za-z]{2,} [A-Za-z]{2,} [A-Za-z]{2,}", text)]
+        prose = [text for text in said - COMMANDS if re.search(r"[A-Za-z]{2,} [A-Za-z]{2,} [A-Za-z]{2,}", text)]
         assert not prose, (address, prose)
 
 
