@@ -244,6 +244,24 @@ def test_a_gap_is_marked_and_said_and_pictures_of_every_file_can_be_had(day: Win
         expect(page.locator("#run tbody tr").nth(1)).to_contain_text("间隔\u2009")
 
 
+def test_while_another_file_plays_the_page_says_whose_facts_stand_on_it(day: Window) -> None:
+    numbers = day.archive.numbers
+    with day.page(item(day, "2")) as page:
+        told, playing = page.locator("[data-elsewhere]"), page.locator("#run .is-playing")
+        expect(playing).to_have_attribute("data-file", numbers["2"])
+        expect(told).to_be_hidden()
+        page.keyboard.press("PageDown")
+        expect(told).to_have_text(
+            f"现正播放第\u20094\u2009个文件\u2009{numbers['3']}；以下内容属于\u2009{numbers['2']}", use_inner_text=False
+        )
+        expect(told.get_by_role("link", name=numbers["3"])).to_have_attribute("href", f"/items/{numbers['3']}")
+        assert told.bounding_box()["y"] < page.get_by_role("heading", name="技术事实").bounding_box()["y"]
+        expect(playing).to_have_attribute("data-file", numbers["3"])
+        expect(page.locator("#run [aria-current]")).to_have_attribute("data-file", numbers["2"])
+        page.keyboard.press("PageUp")
+        expect(told).to_be_hidden()
+
+
 def test_playback_stops_with_words_at_a_file_that_is_still_being_prepared(day: Window) -> None:
     with day.page(item(day, "first")) as page:
         page.keyboard.press("Space")

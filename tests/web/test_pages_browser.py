@@ -320,6 +320,29 @@ def test_a_click_on_a_bar_plays_it_beside_the_timeline(window: Window) -> None:
         until(page, f"!{paused} && {TIMED} < 3")
 
 
+def test_nothing_is_unbound_before_it_was_asked_and_answered(window: Window) -> None:
+    with window.page(f"/cases/{window.archive.case_id}", language="en") as page:
+        rows = page.locator("#bound tbody tr")
+        before = rows.count()
+        number = window.archive.numbers["photo"]
+        for answer in ("Cancel", "Escape"):
+            page.get_by_role("button", name=f"Unbind {number} from this case").click()
+            asked = page.get_by_role("dialog")
+            expect(asked).to_contain_text(number)
+            expect(asked).to_contain_text("stays on record")
+            asked.get_by_role("button", name=answer).click() if answer == "Cancel" else page.keyboard.press(answer)
+            expect(asked).to_be_hidden()
+        page.reload()
+        assert rows.count() == before
+        assert "Release" not in page.locator("main").inner_text()
+
+
+def test_a_damaged_recording_can_be_played_without_scrolling_past_what_is_said_of_it(window: Window) -> None:
+    with window.page(f"/items/{window.archive.numbers['damaged']}") as page:
+        expect(page.locator(".lhp-bar")).to_be_in_viewport(ratio=1)
+        expect(page.locator(".is-damage details")).not_to_have_attribute("open", "")
+
+
 def test_the_timeline_is_worked_by_keyboard_alone(window: Window) -> None:
     numbers = window.archive.numbers
     with window.page(f"/cases/{window.archive.case_id}") as page:
