@@ -184,6 +184,19 @@ def test_dropped_and_chosen_files_are_taken_in_for_a_case_and_one_that_is_refuse
     assert office.item(other)["same_bytes_as"] == one
 
 
+def test_a_name_that_would_turn_its_letters_round_is_shown_as_what_it_is(office: Office) -> None:
+    name = "a<b>%41\u202egpj.exe.jpg"
+    with office.page() as (page, _sent):
+        page.set_input_files("[data-part=files]", [{"name": name, "mimeType": "image/jpeg", "buffer": b"\xff\xd8"}])
+        shown = "a<b>%2541%E2%80%AEgpj.exe.jpg"
+        expect(page.locator(".lhu-row .clip")).to_have_text(shown)
+        expect(page.locator(".lhu-row .clip")).to_have_attribute("title", shown)
+        page.locator("[data-part=gather]").click()
+        expect(page.locator(".lhu-sheet .clip")).to_have_text(shown)
+        assert "\u202e" not in page.locator("main").inner_html()
+        assert "\u202e" not in page.locator(".lhu-draft input").input_value()
+
+
 def test_an_unknown_case_is_said_before_anything_is_sent(office: Office) -> None:
     with office.page() as (page, sent):
         page.evaluate(DROP, ["body", [["a.txt", "a"]]])
