@@ -171,7 +171,7 @@ class Release:
         except (ServerRefused, Unavailable) as why:
             code = str(why.facts.get("server_code", ""))
             if code == _TOO_EARLY:
-                return Freed(entry.shown, entry.number, "waiting", f"{code}: unexamined", fault=True)
+                return Freed(entry.shown, entry.number, "waiting", code, fault=True)
             if code not in _BY_RULE and (isinstance(why, Unavailable) or why.facts.get("status") in _FORBIDDEN):
                 raise
             asked = [code or "refused", *(str(why.facts[name]) for name in ("server_reason", "server_case") if name in why.facts)]

@@ -111,6 +111,8 @@ def language(environment: Mapping[str, str]) -> str:
 
 _WHY: dict[str, tuple[str, str]] = {
     "release_barred: key_mark": ("已作重点标记，按原始载体规则留存", "marked by the recorder; the carrier rule keeps it"),
+    "release_barred: damaged": ("已损坏，按原始载体规则留存", "it is damaged; the carrier rule keeps it"),
+    "too_early": ("档案库尚未检验，下次再释放", "the archive has not examined it yet; the next run asks again"),
     "release_barred: matter": ("按原始载体规则留存，案件", "the carrier rule keeps the matter of case"),
     "release_barred": ("按原始载体规则留存", "the carrier rule keeps it"),
     "not_verified": ("档案库最近一次回读未确认完好", "the archive did not find its bytes intact the last time"),
