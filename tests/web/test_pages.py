@@ -14,7 +14,7 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from archive.actions import jobs
+from archive.actions import item, jobs
 from archive.core.access import PersonCaller
 from archive.web.pages.language import catalogue
 from tests.web.pages_world import LONG_NAME, World, world
@@ -335,6 +335,18 @@ def test_an_item_is_bound_from_its_page_and_released_again(archive: World, chine
     end = re.search(r"/cases/\d+/bindings/\d+/end", bound.text)[0]
     released = chinese.post(end, data={"back": f"/items/{number}"})
     assert "尚未归入" in text_of(released)
+
+
+def test_a_timeline_says_how_many_items_have_no_time_and_where_they_are(archive: World, chinese: httpx.Client) -> None:
+    address = f"/cases/{archive.case_id}"
+    assert "没有时间" not in chinese.get(address).text
+    with archive.resources.reading() as session:
+        number = next(row.number for row in item.page(session, item.Filter(), limit=50).rows if row.started_at is None)
+    bound = chinese.post(f"{address}/bind", data={"item": number, "stage": "review"})
+    assert re.search('<a href="#untimed">另有\u20091\u2009项没有时间，见列表</a>', bound.text)
+    row = bound.text.split('id="untimed"')[1].split("</tr>")[0]
+    assert number in row
+    chinese.post(re.search(r"/cases/\d+/bindings/\d+/end", row)[0], data={"back": address}).raise_for_status()
 
 
 @pytest.mark.parametrize(
