@@ -180,6 +180,18 @@ class UploadGone(Refusal):
     code = "upload_gone"
 
 
+class HostGone(UploadGone):
+    """The web host that held what was sent of this upload is gone; nothing was freed, so send it again from the beginning."""
+
+    code = "host_gone"
+
+
+class PartsApart(Refusal):
+    """The parts of this final upload lie on different web hosts; send them again, all through one of them."""
+
+    code = "parts_apart"
+
+
 class PageTaken(Refusal):
     """This page of the document has come already."""
 

@@ -55,7 +55,7 @@ MAX_INTEGER: Final = 2**63 - 1
 
 _DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 _KEY: Final = re.compile(r"[!-+\--~]+", re.ASCII)  # printable ASCII without space and comma
-_UPLOAD_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_UPLOAD_ID: Final = re.compile(r"(?:(?P<host>[a-z0-9]{1,20})-)?[0-9a-f]{32}", re.ASCII)
 # RFC 3986, appendix B, for what an address of ours may be: scheme and host or neither, and a path; nothing after it.
 _ADDRESS: Final = re.compile(r"(?:(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#\s]*)?(?P<path>/[^?#\s]*)", re.ASCII)
 _PERCENT: Final = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
@@ -131,9 +131,26 @@ def check_content_type(header: str | None) -> None:
         raise WrongContentType(given=given[:80], wanted=CONTENT_TYPE)
 
 
+def new_upload_id(host: str, random: str) -> str:
+    """Return the name of a new upload: 32 random hexadecimal digits, after the name of the web host whose spool will hold it, if it has one.
+
+    A proxy finds in it where a request about the upload belongs.
+
+    Raises:
+        Malformed: One of them has not the form it must have.
+    """
+    return check_upload_id(f"{host}-{random}" if host else random)
+
+
 def is_upload_id(text: str) -> bool:
-    """Say whether `text` has the form of an upload's name: 32 lower-case hexadecimal digits."""
+    """Say whether `text` has the form of an upload's name: 32 lower-case hexadecimal digits, after a web host's name or alone."""
     return _UPLOAD_ID.fullmatch(text) is not None
+
+
+def host_of(upload_id: str) -> str:
+    """Return the web host that an upload's name begins with; empty if it has none, or is no such name."""
+    found = _UPLOAD_ID.fullmatch(upload_id)
+    return "" if found is None else found["host"] or ""
 
 
 def check_upload_id(text: str) -> str:

@@ -139,6 +139,25 @@ def test_a_name_that_is_no_uploads_name_is_refused(text):
 
 
 @given(SIZES, st.none() | SIZES, SIZES, st.booleans())
+
+
+@given(st.from_regex(r"[a-z0-9]{0,20}", fullmatch=True), st.from_regex(r"[0-9a-f]{32}", fullmatch=True))
+def test_an_uploads_name_says_its_host_and_nothing_else_does(host, random):
+    made = tus.new_upload_id(host, random)
+    assert tus.is_upload_id(made)
+    assert tus.host_of(made) == host
+    assert tus.part_id(f"/api/v1/uploads/{made}") == made
+    assert "/" not in made
+    assert "." not in made
+
+
+@pytest.mark.parametrize("host", ["A", "a-b", "a/b", "..", "a" * 21, "甲", "a\n"])
+def test_a_host_that_could_lead_elsewhere_names_no_upload(host):
+    assert tus.host_of(f"{host}-{'0' * 32}") == ""
+    with pytest.raises(Malformed):
+        tus.new_upload_id(host, "0" * 32)
+
+
 def test_of_an_unknown_length_and_of_a_part_all_that_is_there_is_shown(size, floor, length, partial):
     stands = size if floor is None else min(size, floor)
     assert tus.shown_offset(size=size, floor=floor, length=None, taken_in=False, partial=partial) == stands

@@ -89,6 +89,7 @@ REFUSED: Mapping[str, str] = {
     ),
     "checksum_mismatch": N_("What arrived is not what was sent. Send it again."),
     "upload_gone": N_("What was sent of it earlier is no longer there. Send it again from the beginning."),
+    "host_gone": N_("What was sent of it earlier is no longer there. Send it again from the beginning."),
     "upload_busy": N_("Another request writes to this upload. Send it again in a moment."),
     "upload_taken_over": N_("This file is being sent from another tab or window; watch it there."),
     "unavailable": N_("The archive cannot be reached. What was sent is kept; it goes on when you press «Send again»."),

@@ -95,8 +95,8 @@ class Unhelpful extends Error {
 /** Seconds apart; a line that is down comes back within the half hour that these make, or the person is told. */
 const DELAYS = [300, 700, 1500, 3000, 5000, ...Array<number>(180).fill(10_000)];
 const GONE = [404, 410];
-/** Refusals that asking again mends: the offset is asked for first. */
-const AGAIN = ["offset_conflict", "upload_busy", "body_stalled"];
+/** Refusals that asking again mends: the offset is asked for first, and where nothing is left of what was sent, it begins anew. */
+const AGAIN = ["offset_conflict", "upload_busy", "body_stalled", "host_gone"];
 const AHEAD = 4;
 
 function problem(body: string): Problem {
