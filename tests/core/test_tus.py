@@ -138,9 +138,6 @@ def test_a_name_that_is_no_uploads_name_is_refused(text):
         tus.check_upload_id(text)
 
 
-@given(SIZES, st.none() | SIZES, SIZES, st.booleans())
-
-
 @given(st.from_regex(r"[a-z0-9]{0,20}", fullmatch=True), st.from_regex(r"[0-9a-f]{32}", fullmatch=True))
 def test_an_uploads_name_says_its_host_and_nothing_else_does(host, random):
     made = tus.new_upload_id(host, random)
@@ -158,6 +155,7 @@ def test_a_host_that_could_lead_elsewhere_names_no_upload(host):
         tus.new_upload_id(host, "0" * 32)
 
 
+@given(SIZES, st.none() | SIZES, SIZES, st.booleans())
 def test_of_an_unknown_length_and_of_a_part_all_that_is_there_is_shown(size, floor, length, partial):
     stands = size if floor is None else min(size, floor)
     assert tus.shown_offset(size=size, floor=floor, length=None, taken_in=False, partial=partial) == stands
