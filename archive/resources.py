@@ -19,7 +19,7 @@ from archive.adapters.local_store import LocalStore
 from archive.adapters.signing import Signer, open_signer
 from archive.adapters.spool import Spool
 from archive.core.instant import Instant
-from archive.ports import ObjectStore
+from archive.ports import Bell, ObjectStore
 from archive.records.migrations import upgrade
 from archive.records.session import Result, Turns, open_sqlite, reading
 from archive.settings import BadSettings, Settings
@@ -36,31 +36,29 @@ class Resources:
     spool: Spool
     signer: Signer
     jail: Jail
-    bell: Doorbell
+    bell: Bell
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Give a session in a writing transaction; it commits when the block ends, and only then is the worker's bell rung."""
         with self.turns.alone() as session:
             yield session
-        if session.info.get(RING):
-            self.bell.ring()
+        self.bell.ring(session.info.get(RING, ()))
 
     def together(self, run: Callable[[Session], Result]) -> Result:
         """Do this in a writing transaction that others may share, and return its result when that is committed and the bell rung.
 
         For what is short and often done at once by many; what it raises undoes it alone.
         """
-        rings: list[bool] = []
+        rings: list[str] = []
 
         def noted(session: Session) -> Result:
             result = run(session)
-            rings.append(bool(session.info.get(RING)))
+            rings.extend(session.info.get(RING, ()))
             return result
 
         result = self.turns.together(noted)
-        if any(rings):
-            self.bell.ring()
+        self.bell.ring(rings)
         return result
 
     @contextmanager
@@ -92,7 +90,7 @@ def bell_path(settings: Settings) -> Path:
 
 def _same_archive(data: Path, settings: Settings) -> None:
     """Hold the name that receipts are signed under against the one that this archive began with: who holds a receipt knows only that."""
-    path = data / "keys" / "name"
+    path = settings.keys / "name"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.write_text(settings.signer_name + "\n", "utf-8")
@@ -106,34 +104,48 @@ def _same_archive(data: Path, settings: Settings) -> None:
 
 @contextmanager
 def opened(settings: Settings, *, new: bool = True) -> Iterator[Resources]:
-    """Give the embedded profile's resources: SQLite, a local directory, and a bell that the child worker hears.
+    """Give the resources of the settings' profile.
 
-    `new` lets an archive be made where there is none; a command that looks at one, or adds to it, asks for one that is there.
+    Embedded: SQLite, a local directory, and a bell that the child worker hears. Production: PostgreSQL, S3 and RabbitMQ. `new` lets an
+    embedded archive be made where there is none; a command that looks at one, or adds to it, asks for one that is there.
 
     Raises:
         BadSettings: there is no archive in this directory, or it signs under another name than these settings say.
     """
+    made = _production(settings) if settings.production else _embedded(settings, new=new)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def _embedded(settings: Settings, *, new: bool) -> Resources:
     data = settings.data_dir
     if not new and not (data / "liuhen.db").exists():
         raise BadSettings(
             f"{data.absolute()} holds no archive; name its directory (LIUHEN_DATA_DIR), or start `liuhen serve` there first"
         )
-    _same_archive(data, settings)
-    for name in ("scratch", "run"):
-        (data / name).mkdir(parents=True, exist_ok=True)
+    _prepared(settings)
     engine = open_sqlite(data / "liuhen.db")
     upgrade(engine)
-    resources = Resources(
+    return Resources(
         settings=settings,
         engine=engine,
         turns=Turns(engine),
         store=LocalStore(data / "store"),
         spool=Spool(data / "spool", floor=settings.free_space_floor),
-        signer=open_signer(data / "keys", name=settings.signer_name),
+        signer=open_signer(settings.keys, name=settings.signer_name),
         jail=Jail.probe(),
         bell=Doorbell(bell_path(settings)),
     )
-    try:
-        yield resources
-    finally:
-        resources.close()
+
+
+def _production(settings: Settings) -> Resources:
+    """Open PostgreSQL, the object store and the broker; the database is migrated by its own command, never here."""
+    raise BadSettings(f"the {settings.profile} profile is not assembled yet")
+
+
+def _prepared(settings: Settings) -> None:
+    _same_archive(settings.data_dir, settings)
+    for name in ("scratch", "run"):
+        (settings.data_dir / name).mkdir(parents=True, exist_ok=True)

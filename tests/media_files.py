@@ -99,7 +99,7 @@ class Workshop:
         self._count += 1
         content, upload_id, now = path.read_bytes(), f"{self._count:032x}", self.resources.now()
         digest = Digest.of(content)
-        put = self.resources.store.put(original_key(digest), _copied(path, self.resources), digest)
+        placed = self.resources.store.put(original_key(digest), _copied(path, self.resources), digest)
         with self.resources.transaction() as session:
             upload.create(
                 session,
@@ -117,7 +117,7 @@ class Workshop:
                 upload_id=upload_id,
                 digest=digest,
                 size=len(content),
-                put=put,
+                placed=placed,
                 sniffed=sniff(content),
                 agency=self.resources.settings.agency,
                 zone=self.resources.settings.tz,

@@ -45,7 +45,7 @@ def assemble(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             file.write(encoded)
             file.flush()
             os.fsync(file.fileno())
-        put = resources.store.put(original_key(digest), path, digest)
+        placed = resources.store.put(original_key(digest), path, digest)
     failpoint("paper.after_put")
 
     def write(session: Session, now: Instant) -> None:
@@ -54,7 +54,7 @@ def assemble(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
             paper_id=paper_id,
             digest=digest,
             size=len(encoded),
-            put=put,
+            placed=placed,
             agency=resources.settings.agency,
             zone=resources.settings.tz,
             now=now,
@@ -72,10 +72,10 @@ def examine(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         ObjectMissing: the original is not in the store.
     """
     with resources.reading() as session:
-        is_list, size = document.is_list(session, job.item_id), items.size_of(session, Digest(job.sha256))
-    if not is_list or size > paper.MAX_ENCODED:
+        is_list, stored = document.is_list(session, job.item_id), items.stored(session, Digest(job.sha256))
+    if not is_list or stored.size > paper.MAX_ENCODED:
         return media.examine(resources, job, report)
-    encoded = b"".join(resources.store.read(original_key(Digest(job.sha256)), 0, size))
+    encoded = b"".join(resources.store.read(original_key(Digest(job.sha256)), 0, stored.size, version=stored.version))
     try:
         listed = paper.decode(encoded)
     except Malformed:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from archive.actions import rendition
+from archive.actions import item, rendition
 from archive.actions.jobs import ClaimedJob
 from archive.adapters import ffmpeg
 from archive.adapters.durable import sync_file
@@ -50,6 +50,7 @@ class Made:
     key: str
     digest: Digest
     size: int
+    stored_version: str
     media_type: str
     provenance: dict[str, object]
 
@@ -189,7 +190,7 @@ class Bench:
         failpoint("rendition.made")
         # The name carries the digest: made twice with different bytes (encoders may), neither copy is taken for the other gone bad.
         key = derived_key(self.original, recipe, version, f"{digest.hex[:16]}-{name}")
-        self.resources.store.put(key, path, digest)
+        placed = self.resources.store.put(key, path, digest)
         failpoint("rendition.put")
         provenance: dict[str, object] = {
             "recipe": recipe,
@@ -203,7 +204,7 @@ class Bench:
             "output": {"sha256": digest.hex, "size": size},
             **more,
         }
-        return Made(recipe, version, key, digest, size, media_type, provenance)
+        return Made(recipe, version, key, digest, size, placed.version, media_type, provenance)
 
     def made(self, name: str) -> bool:
         """Say whether a tool made a file of this name that has something in it."""
@@ -236,11 +237,12 @@ def opened(resources: Resources, job: ClaimedJob, report: Report) -> Iterator[Be
     """
     digest = Digest(job.sha256)
     key, derived = original_key(digest), None
-    if "of" in job.payload:
-        with resources.reading() as session:
+    with resources.reading() as session:
+        version = item.stored(session, digest).version
+        if "of" in job.payload:
             copy = rendition.find(session, digest, str(job.payload["of"]))
-        key, derived = copy.key, copy.digest
-    with resources.store.local(key) as source, resources.scratch() as scratch:
+            key, version, derived = copy.key, copy.stored_version, copy.digest
+    with resources.store.local(key, version=version) as source, resources.scratch() as scratch:
         size = source.stat().st_size
         with source.open("rb") as file:
             head = file.read(HEAD_SIZE)
@@ -261,6 +263,7 @@ def publish(session: Session, original: Digest, made: Sequence[Made], *, now: In
             key=one.key,
             digest=one.digest,
             size=one.size,
+            stored_version=one.stored_version,
             media_type=one.media_type,
             provenance=one.provenance,
             now=now,

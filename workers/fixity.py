@@ -29,10 +29,10 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """
     key = original_key(Digest(job.sha256))
     with resources.reading() as session:
-        size = item.size_of(session, Digest(job.sha256))
+        stored = item.stored(session, Digest(job.sha256))
         sm3 = Sm3() if resources.settings.sm3 or fixity.wants_sm3(session, item_id=job.item_id) else None
     try:
-        found = _compare(resources, key, Digest(job.sha256), size, sm3, report=report)
+        found = _compare(resources, key, Digest(job.sha256), stored, sm3, report=report)
     except ObjectMissing:
         found = _Found(Verdict.MISSING, [], None)
     except Unavailable:
@@ -56,14 +56,14 @@ class _Found:
 _ALTERED = _Found(Verdict.ALTERED, [], None)
 
 
-def _compare(resources: Resources, key: str, digest: Digest, size: int, sm3: Sm3 | None, *, report: Report) -> _Found:
+def _compare(resources: Resources, key: str, digest: Digest, stored: item.Stored, sm3: Sm3 | None, *, report: Report) -> _Found:
     whole, leaf = hashlib.sha256(), hashlib.sha256()
     leaves: list[Digest] = []
-    read = 0
+    read, size = 0, stored.size
     try:
-        if resources.store.size(key) != size:
+        if resources.store.size(key, version=stored.version) != size:
             return _ALTERED
-        for piece in resources.store.reread(key):
+        for piece in resources.store.reread(key, version=stored.version):
             whole.update(piece)
             if sm3 is not None:
                 sm3.update(piece)

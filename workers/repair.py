@@ -164,7 +164,10 @@ def _rebuilt(bench: Bench) -> tuple[_Mended | None, dict[str, object]]:
 def _after(bench: Bench, sibling: Sibling) -> tuple[_Mended | None, str]:
     """Rebuild after one sibling; the reason why not is a short code."""
     try:
-        with bench.resources.store.local(original_key(sibling.digest)) as healthy, reading(healthy) as read_healthy:
+        with (
+            bench.resources.store.local(original_key(sibling.digest), version=sibling.stored_version) as healthy,
+            reading(healthy) as read_healthy,
+        ):
             like = _likeness(healthy, read_healthy)
             with reading(bench.source) as read_at:
                 found = _found(bench, like, read_at)

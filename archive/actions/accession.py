@@ -26,7 +26,7 @@ from archive.core.digest import Digest, quarantine_key
 from archive.core.errors import NotFound, NumbersSpent, UploadGone
 from archive.core.instant import Instant, local
 from archive.core.media.sniff import Sniffed
-from archive.ports import Put
+from archive.ports import Placed, Put
 from archive.records.items import Item, Serial, StoredObject
 from archive.records.papers import Paper
 from archive.records.people import Person
@@ -49,7 +49,7 @@ def accept(
     upload_id: str,
     digest: Digest,
     size: int,
-    put: Put,
+    placed: Placed,
     sniffed: Sniffed,
     agency: str,
     zone: ZoneInfo,
@@ -71,7 +71,7 @@ def accept(
         raise UploadGone(id=upload_id, state=upload.state)
     earlier = session.execute(select(Item.id, Item.number).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1)).first()
     if session.scalar(select(StoredObject.size).where(StoredObject.sha256 == digest.hex)) is None:
-        session.add(StoredObject(sha256=digest.hex, size=size, stored_at=now))
+        session.add(StoredObject(sha256=digest.hex, size=size, version_id=placed.version, stored_at=now))
         session.flush()
     # A page of a document is a document, whatever picture it is.
     kind = Kind.DOCUMENT if (upload.intent or {}).get("document") else sniffed.kind
@@ -103,7 +103,7 @@ def accept(
     upload.state, upload.ended_at, upload.item_id, upload.floor = "stored", now, item.id, None
     actor = _actor(session, upload)
     jobs.enqueue_first(session, item_id=item.id, sha256=item.sha256, now=now)
-    _tell_repair(session, item, put=put, now=now)
+    _tell_repair(session, item, put=placed.put, now=now)
     custody.record(
         session,
         kind=EventKind.STORED,
@@ -124,7 +124,7 @@ def accept(
 
 
 def assembled(
-    session: Session, *, paper_id: str, digest: Digest, size: int, put: Put, agency: str, zone: ZoneInfo, now: Instant
+    session: Session, *, paper_id: str, digest: Digest, size: int, placed: Placed, agency: str, zone: ZoneInfo, now: Instant
 ) -> Accepted:
     """Take in the page list of a document made of several scans, which is in the store; asking again answers the same.
 
@@ -140,7 +140,7 @@ def assembled(
         assert standing is not None
         return Accepted(standing.number, Digest(standing.sha256), None)
     if session.get(StoredObject, digest.hex) is None:
-        session.add(StoredObject(sha256=digest.hex, size=size, stored_at=now))
+        session.add(StoredObject(sha256=digest.hex, size=size, version_id=placed.version, stored_at=now))
         session.flush()
     number = _take_number(session, agency=agency, kind=Kind.DOCUMENT, year=local(now, zone).year)
     item = Item(
@@ -165,7 +165,7 @@ def assembled(
     session.flush()
     paper.item_id = item.id
     jobs.enqueue_first(session, item_id=item.id, sha256=item.sha256, now=now)
-    _tell_repair(session, item, put=put, now=now)
+    _tell_repair(session, item, put=placed.put, now=now)
     custody.record(
         session,
         kind=EventKind.STORED,
@@ -201,7 +201,9 @@ def _tell_repair(session: Session, item: Item, *, put: Put, now: Instant) -> Non
     )
 
 
-def quarantine(session: Session, *, upload_id: str, declared: Digest, actual: Digest, size: int, now: Instant) -> None:
+def quarantine(
+    session: Session, *, upload_id: str, declared: Digest, actual: Digest, size: int, placed: Placed, now: Instant
+) -> None:
     """Record that an upload's bytes are not those declared; they are in the store under their quarantine key. Asking again is no error.
 
     Raises:
@@ -224,6 +226,7 @@ def quarantine(session: Session, *, upload_id: str, declared: Digest, actual: Di
             actual_sha256=actual.hex,
             size=size,
             key=quarantine_key(upload_id),
+            version_id=placed.version,
             at=now,
         )
     )

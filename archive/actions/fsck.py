@@ -62,25 +62,27 @@ def _objects(session: Session, store: ObjectStore, *, deep: bool, progress: Prog
     total = session.scalar(select(func.count()).select_from(StoredObject)) or 0
     for done, row in enumerate(session.scalars(select(StoredObject).execution_options(yield_per=500)), 1):
         digest = Digest(row.sha256)
-        yield from _bytes(store, original_key(digest), digest, row.size, deep=deep, sm3=row.sm3)
+        yield from _bytes(store, original_key(digest), digest, row.size, version=row.version_id, deep=deep, sm3=row.sm3)
         progress("originals", done, total)
 
 
 def _renditions(session: Session, store: ObjectStore, *, deep: bool, progress: Progress) -> Iterator[Finding]:
     total = session.scalar(select(func.count()).select_from(Rendition)) or 0
     for done, row in enumerate(session.scalars(select(Rendition).execution_options(yield_per=500)), 1):
-        yield from _bytes(store, row.key, Digest(row.digest), row.size, deep=deep)
+        yield from _bytes(store, row.key, Digest(row.digest), row.size, version=row.version_id, deep=deep)
         progress("renditions", done, total)
 
 
-def _bytes(store: ObjectStore, key: str, digest: Digest, size: int, *, deep: bool, sm3: str | None = None) -> Iterator[Finding]:
+def _bytes(
+    store: ObjectStore, key: str, digest: Digest, size: int, *, version: str, deep: bool, sm3: str | None = None
+) -> Iterator[Finding]:
     try:
-        actual = store.size(key)
+        actual = store.size(key, version=version)
         if actual != size:
             yield Finding("size_differs", key, f"{size} bytes recorded, {actual} stored")
         elif deep:
             whole, beside = hashlib.sha256(), None if sm3 is None else Sm3()
-            for piece in store.reread(key):
+            for piece in store.reread(key, version=version):
                 whole.update(piece)
                 if beside is not None:
                     beside.update(piece)
@@ -157,7 +159,7 @@ def _uploads(session: Session, store: ObjectStore) -> Iterator[Finding]:
         if upload.item_id is None or session.get(Item, upload.item_id) is None:
             yield Finding("upload_without_item", upload.id, "acknowledged as stored, but there is no item")
     for kept in session.scalars(select(Quarantined)):
-        yield from _bytes(store, kept.key, Digest(kept.actual_sha256), kept.size, deep=False)
+        yield from _bytes(store, kept.key, Digest(kept.actual_sha256), kept.size, version=kept.version_id, deep=False)
 
 
 def _papers(session: Session, store: ObjectStore) -> Iterator[Finding]:
@@ -168,8 +170,10 @@ def _papers(session: Session, store: ObjectStore) -> Iterator[Finding]:
             yield Finding("paper_differs", row.id, "put together, but there is no item")
             continue
         try:
-            size = store.size(key := original_key(Digest(item.sha256)))
-            listed = paper.decode(b"".join(store.read(key, 0, min(size, paper.MAX_ENCODED + 1))))
+            stored = session.get(StoredObject, item.sha256)
+            key, version = original_key(Digest(item.sha256)), "" if stored is None else stored.version_id
+            size = store.size(key, version=version)
+            listed = paper.decode(b"".join(store.read(key, 0, min(size, paper.MAX_ENCODED + 1), version=version)))
         except (ObjectMissing, Unavailable):
             continue  # told already, with the other bytes
         except Malformed as why:
@@ -229,8 +233,11 @@ def _unreferenced(session: Session, store: ObjectStore) -> Iterator[Finding]:
 def _jobs(session: Session, *, now: Instant) -> Iterator[Finding]:
     for job in session.scalars(select(Job).where(Job.state.in_(("running", "dead")))):
         if job.state == "dead":
-            yield Finding("job_dead", f"{job.kind} of {job.sha256[:16]}", job.error or "", flaw=False)
+            yield Finding("job_dead", f"{job.kind} of {(job.sha256 or job.key)[:16]}", job.error or "", flaw=False)
         elif job.lease_until is not None and job.lease_until < now:
             yield Finding(
-                "job_lost", f"{job.kind} of {job.sha256[:16]}", "its worker is gone; the next one takes over", flaw=False
+                "job_lost",
+                f"{job.kind} of {(job.sha256 or job.key)[:16]}",
+                "its worker is gone; the next one takes over",
+                flaw=False,
             )

@@ -114,6 +114,7 @@ class ItemView:
     container: str
     size: int
     sha256: Digest
+    stored_version: str
     upload_id: str | None
     same_bytes_as: str | None
     source: str
@@ -176,6 +177,7 @@ def find(session: Session, number: str) -> ItemView:
         container=item.container,
         size=stored.size,
         sha256=Digest(item.sha256),
+        stored_version=stored.version_id,
         upload_id=item.upload_id,
         same_bytes_as=None if same is None else same.number,
         source=source,
@@ -242,16 +244,24 @@ def page(
     return Page(rows, total, rows[-1].cursor if more else None)
 
 
-def size_of(session: Session, sha256: Digest) -> int:
-    """Return the size of an original in bytes.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where an original is read: its size in bytes, and the version in the store."""
+
+    size: int
+    version: str
+
+
+def stored(session: Session, sha256: Digest) -> Stored:
+    """Return the size of an original and the version by which it is read.
 
     Raises:
         NotFound: no item has these bytes.
     """
-    stored = session.get(StoredObject, sha256.hex)
-    if stored is None:
+    row = session.get(StoredObject, sha256.hex)
+    if row is None:
         raise NotFound(what="object", sha256=sha256.hex)
-    return stored.size
+    return Stored(row.size, row.version_id)
 
 
 def states(session: Session, numbers: Sequence[str]) -> dict[str, State]:

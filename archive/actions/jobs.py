@@ -22,7 +22,7 @@ from archive.records.items import Item
 from archive.records.jobs import Job
 
 RING = "ring"
-"""Set in a session's `info` when it promised work, so that the worker is told once it has committed."""
+"""In a session's `info`, the lanes in which it promised work, one for each job: the workers are told once it has committed."""
 
 PER_ITEM = ("examine", "read_back")
 """Kinds that belong to an accession; every other belongs to the bytes and is shared by all accessions of them."""
@@ -30,7 +30,7 @@ PER_ITEM = ("examine", "read_back")
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job in the hands of a worker."""
+    """A job in the hands of a worker; housekeeping is about no item: its `item_id` is 0, its `sha256` empty."""
 
     id: int
     kind: str
@@ -71,13 +71,15 @@ def enqueue(
         return
     session.add(job)
     session.flush()
-    session.info[RING] = True
+    _ring(session, job.lane)
 
 
 def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) -> None:
     """Promise the jobs of an item that was written in this very transaction, so that nobody can have promised them before."""
-    session.add_all(_job(kind, item_id=item_id, sha256=sha256, payload={}, now=now) for kind in PER_ITEM)
-    session.info[RING] = True
+    for kind in PER_ITEM:
+        job = _job(kind, item_id=item_id, sha256=sha256, payload={}, now=now)
+        session.add(job)
+        _ring(session, job.lane)
 
 
 def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJob | None:
@@ -113,7 +115,18 @@ def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJo
         )
         .returning(Job.id, Job.kind, Job.lane, Job.item_id, Job.sha256, Job.payload, Job.attempt)
     ).first()
-    return None if row is None else ClaimedJob(*row, owner=owner)
+    if row is None:
+        return None
+    return ClaimedJob(
+        id=row.id,
+        kind=row.kind,
+        lane=row.lane,
+        item_id=row.item_id or 0,
+        sha256=row.sha256 or "",
+        payload=row.payload,
+        attempt=row.attempt,
+        owner=owner,
+    )
 
 
 def keep(session: Session, job: ClaimedJob, *, permille: int, note: str, now: Instant) -> None:
@@ -194,7 +207,7 @@ def rerun(session: Session, *, job_id: int, by: PersonCaller, now: Instant) -> N
     job.state, job.attempt, job.run_after, job.ended_at = "waiting", 0, now, None
     job.note = f"rerun by {by.login}"[:80]
     session.flush()
-    session.info[RING] = True
+    _ring(session, job.lane)
 
 
 def of_item(session: Session, item_id: int, sha256: str) -> list[JobView]:
@@ -227,6 +240,10 @@ def waits(session: Session, *, lane: str, above: int, now: Instant) -> bool:
     """Say whether a job of a higher priority than `above` is due in the lane: a long job that keeps what it made lets it go first."""
     due = (Job.lane == lane, Job.state == "waiting", Job.run_after <= now, Job.priority > above)
     return session.scalar(select(Job.id).where(*due).limit(1)) is not None
+
+
+def _ring(session: Session, lane: str) -> None:
+    session.info.setdefault(RING, []).append(lane)
 
 
 def _job(kind: str, *, item_id: int, sha256: str, payload: Mapping[str, Any], now: Instant) -> Job:

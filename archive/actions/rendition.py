@@ -28,6 +28,7 @@ class RenditionView:
     key: str
     digest: Digest
     size: int
+    stored_version: str
     media_type: str
     provenance: Mapping[str, Any]
     made_at: Instant
@@ -42,6 +43,7 @@ def publish(
     key: str,
     digest: Digest,
     size: int,
+    stored_version: str,
     media_type: str,
     provenance: Mapping[str, Any],
     now: Instant,
@@ -52,13 +54,13 @@ def publish(
     and is not recorded twice.
     """
     row = session.get(Rendition, (sha256.hex, recipe))
-    if row is not None and row.digest == digest.hex and row.key == key:
+    if row is not None and (row.digest, row.key, row.version_id) == (digest.hex, key, stored_version):
         return
     if row is None:
         row = Rendition(sha256=sha256.hex, recipe=recipe)
         session.add(row)
     row.version, row.key, row.digest, row.size = version, key, digest.hex, size
-    row.media_type, row.provenance, row.made_at = media_type, dict(provenance), now
+    row.version_id, row.media_type, row.provenance, row.made_at = stored_version, media_type, dict(provenance), now
     session.flush()
     first = session.scalar(select(Item).where(Item.sha256 == sha256.hex).order_by(Item.id).limit(1))
     custody.record(
@@ -96,5 +98,13 @@ def find(session: Session, sha256: Digest, recipe: str) -> RenditionView:
 
 def _view(row: Rendition) -> RenditionView:
     return RenditionView(
-        row.recipe, row.version, row.key, Digest(row.digest), row.size, row.media_type, row.provenance, Instant(row.made_at)
+        recipe=row.recipe,
+        version=row.version,
+        key=row.key,
+        digest=Digest(row.digest),
+        size=row.size,
+        stored_version=row.version_id,
+        media_type=row.media_type,
+        provenance=row.provenance,
+        made_at=Instant(row.made_at),
     )

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from archive.actions import jobs
 from archive.core.digest import Digest
 from archive.core.instant import Instant
-from archive.records.items import Item, Rendition
+from archive.records.items import Item, Rendition, StoredObject
 from archive.records.jobs import Job
 
 RECIPE = "repair"
@@ -35,6 +35,7 @@ class Sibling:
 
     number: str
     digest: Digest
+    stored_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def wanted(session: Session, sha256: Digest) -> Wanted:
         return Wanted(None, ())
     own = broken[0]
     rows = session.execute(
-        select(Item.id, Item.number, Item.sha256, Item.sequence, Item.started_at)
+        select(Item.id, Item.number, Item.sha256, Item.sequence, Item.started_at, StoredObject.version_id)
+        .join(StoredObject, StoredObject.sha256 == Item.sha256)
         .where(
             Item.recorder == own.recorder,
             Item.container == "mov",
@@ -71,7 +73,7 @@ def wanted(session: Session, sha256: Digest) -> Wanted:
 
     nearest: dict[str, Sibling] = {}
     for row in sorted(rows, key=distance):
-        nearest.setdefault(row.sha256, Sibling(row.number, Digest(row.sha256)))
+        nearest.setdefault(row.sha256, Sibling(row.number, Digest(row.sha256), row.version_id))
     return Wanted(own.recorder, tuple(nearest.values())[:MOST_SIBLINGS])
 
 

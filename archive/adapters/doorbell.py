@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -19,8 +20,10 @@ class Doorbell:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
 
-    def ring(self) -> None:
-        """Ring, if anybody listens."""
+    def ring(self, lanes: Sequence[str]) -> None:
+        """Ring, if anybody listens; one listener serves all lanes."""
+        if not lanes:
+            return
         with contextlib.suppress(OSError):
             self._socket.sendto(b"!", self._path)
 

@@ -29,7 +29,7 @@ from archive.adapters.durable import is_full, make_directories, sync_path
 from archive.core.digest import Digest
 from archive.core.errors import DiskFull, Fault, Malformed, Mismatch, NotAllowed, ObjectMissing, Unavailable
 from archive.failpoints import failpoint
-from archive.ports import Put
+from archive.ports import Placed, Put
 
 PIECE: Final = 1024 * 1024
 """Bytes that `read` yields at a time."""
@@ -54,7 +54,7 @@ class LocalStore:
             sync_path(root)
             self._remove_orphans()
 
-    def put(self, key: str, source: Path, digest: Digest) -> Put:
+    def put(self, key: str, source: Path, digest: Digest) -> Placed:
         """Make the bytes of `source` durable under the key; see the port."""
         target = self._path(key)
         with _as_faults(key, missing=Unavailable):
@@ -65,39 +65,41 @@ class LocalStore:
                 failpoint("put.linked")
                 sync_path(target.parent)
                 failpoint("put.done")
-                return Put.WRITTEN
+                return Placed(Put.WRITTEN)
             # The writer who made this name may have died before making it durable: so it is synced here as well.
             sync_path(target.parent)
             actual = _digest(target)
             if actual == digest:
-                return Put.ALREADY
+                return Placed(Put.ALREADY)
             self._repair(key, source, target, digest, actual)
-            return Put.REPAIRED
+            return Placed(Put.REPAIRED)
 
-    def size(self, key: str) -> int:
+    def size(self, key: str, *, version: str = "") -> int:
         """Return the size in bytes; see the port."""
+        if version:
+            raise ObjectMissing(key=key, version=version)  # this store has none: the row tells of another store
         with _as_faults(key):
             status = self._path(key).stat()
         if not stat.S_ISREG(status.st_mode):
             raise ObjectMissing(key=key)
         return status.st_size
 
-    def read(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+    def read(self, key: str, start: int, stop: int, *, version: str = "") -> Iterator[bytes]:
         """Yield the bytes of a range; see the port. That the object is there is looked at before the first piece is asked for."""
-        self.size(key)
+        self.size(key, version=version)
         return self._pieces(key, start, stop)
 
-    def reread(self, key: str) -> Iterator[bytes]:
+    def reread(self, key: str, *, version: str = "") -> Iterator[bytes]:
         """Yield all bytes from the disk; see the port. Pages that are not yet written stay in memory, but `put` left none."""
-        size = self.size(key)
+        size = self.size(key, version=version)
         with _as_faults(key), self._path(key).open("rb", buffering=0) as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return self._pieces(key, 0, size)
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, *, version: str = "") -> Iterator[Path]:
         """Give the object's own path; see the port. It must not be written to."""
-        self.size(key)
+        self.size(key, version=version)
         yield self._path(key)
 
     def keys(self, prefix: str) -> Iterator[str]:
@@ -106,9 +108,11 @@ class LocalStore:
         with _as_faults(prefix):
             yield from self._walk(base)
 
-    def discard(self, key: str) -> None:
+    def discard(self, key: str, *, version: str = "") -> None:
         """Remove a derived or quarantined object; see the port."""
         target = self._path(key)
+        if version:
+            raise ObjectMissing(key=key, version=version)
         if not key.startswith(_DISCARDABLE):
             raise NotAllowed(key=key)
         with _as_faults(key), suppress(FileNotFoundError):

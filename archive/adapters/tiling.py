@@ -82,7 +82,9 @@ def hold_against_geometry(made: Pyramid, file: RawIOBase) -> None:
     tiles.entries(file.read(stretch.stop - stretch.start) or b"", size, width=width, height=height)
 
 
-def tile(store: ObjectStore, key: str, digest: Digest, size: int, *, width: int, height: int, place: tiles.Place) -> bytes:
+def tile(
+    store: ObjectStore, key: str, digest: Digest, size: int, *, version: str, width: int, height: int, place: tiles.Place
+) -> bytes:
     """Return one tile of a stored pyramid: a JPEG.
 
     Raises:
@@ -93,7 +95,7 @@ def tile(store: ObjectStore, key: str, digest: Digest, size: int, *, width: int,
     with _guard:
         index = _indexes.get(digest)
     if index is None:
-        index = _read_index(store, key, size, width=width, height=height)
+        index = _read_index(store, key, size, version=version, width=width, height=height)
         with _guard:
             while len(_indexes) >= KEPT:
                 del _indexes[next(iter(_indexes))]
@@ -102,9 +104,13 @@ def tile(store: ObjectStore, key: str, digest: Digest, size: int, *, width: int,
     if found is None:
         raise NotFound(what="tile")
     stretch = found.stretch
-    return tiles.tile(b"".join(store.read(key, stretch.start, min(stretch.stop, size))), found)
+    return tiles.tile(b"".join(store.read(key, stretch.start, min(stretch.stop, size), version=version)), found)
 
 
-def _read_index(store: ObjectStore, key: str, size: int, *, width: int, height: int) -> dict[tiles.Place, tiles.Entry]:
-    stretch = tiles.directory(b"".join(store.read(key, max(0, size - tiles.END_SIZE), size)), size)
-    return tiles.entries(b"".join(store.read(key, stretch.start, stretch.stop)), size, width=width, height=height)
+def _read_index(
+    store: ObjectStore, key: str, size: int, *, version: str, width: int, height: int
+) -> dict[tiles.Place, tiles.Entry]:
+    stretch = tiles.directory(b"".join(store.read(key, max(0, size - tiles.END_SIZE), size, version=version)), size)
+    return tiles.entries(
+        b"".join(store.read(key, stretch.start, stretch.stop, version=version)), size, width=width, height=height
+    )

@@ -33,6 +33,12 @@ KINDS: dict[str, Work] = {
     "rendition": Work("heavy", 50),
     "photo": Work("media", 70),
     "pages": Work("media", 65),
+    "take_in": Work("verify", 85),  # a station waits for its receipt, and for the room on its recorder
+    "restore": Work("verify", 70),
+    "extend_locks": Work("verify", 30),
+    "canary": Work("verify", 25),
+    "replicate": Work("verify", 20),
+    "prune": Work("quick", 5),
     "storyboard": Work("media", 60),
     "waveform": Work("media", 55),
     "telemetry": Work("media", 40),

@@ -23,6 +23,7 @@ When = Annotated[int, mapped_column(BigInteger)]
 MaybeWhen = Annotated[int | None, mapped_column(BigInteger)]
 Size = Annotated[int, mapped_column(BigInteger)]
 Hex = Annotated[str, mapped_column(String(64))]
+Version = Annotated[str, mapped_column(String(1024), default="", server_default="")]
 Facts = Annotated[dict[str, Any], mapped_column(JSON)]
 
 

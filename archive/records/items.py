@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, Size, When
+from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, Size, Version, When
 from archive.records.stations import Station
 
 
@@ -15,7 +15,8 @@ class StoredObject(Base):
     """Bytes in the store, named by their SHA-256; the same bytes are one object however often they are taken in.
 
     `verdict` is that of the last read-back: intact, altered, missing or unreadable; NULL until the first. `sm3` is reckoned in a read-back
-    where it is asked for.
+    where it is asked for. `version_id` is the version in the store by which they are read, empty in a store without versions;
+    `locked_until` the end of its lock as the store last said it.
     """
 
     __tablename__ = "objects"
@@ -31,6 +32,8 @@ class StoredObject(Base):
     verdict: Mapped[str | None]
     leaves: Mapped[list[str] | None] = mapped_column(JSON)
     sm3: Mapped[str | None] = mapped_column(String(64))
+    version_id: Mapped[Version]
+    locked_until: Mapped[MaybeWhen]
 
 
 class Serial(Base):
@@ -109,6 +112,7 @@ class Rendition(Base):
     recipe: Mapped[str] = mapped_column(primary_key=True)
     version: Mapped[int]
     key: Mapped[str] = mapped_column(unique=True)
+    version_id: Mapped[Version]
     digest: Mapped[Hex]
     size: Mapped[Size]
     media_type: Mapped[str]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, select
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from archive.records.base import Base, MaybeWhen, Size, When
+from archive.records.base import Base, MaybeWhen, Size, Version, When
 
 
 class Upload(Base):
@@ -16,12 +16,16 @@ class Upload(Base):
     `sent_metadata` is the sender's Upload-Metadata, which tus gives back on asking.
     `length` is NULL until a sender that deferred it says it. `concat` is partial for bytes that stand only as a part of a final one, which
     names its `parts` in order; a part that was taken in with its final is joined. `intent` is what the sender wishes done at the accession.
+    `host` is the web host whose spool holds its bytes; `direct` says that its station sends them to the store itself, and the state
+    `arrived` that they are all there and not yet taken in. `multipart` names the store's own upload of them: bucket, key and its id.
     `floor` is set while bytes whose checksum is not yet known to hold are being written past it.
     """
 
     __tablename__ = "uploads"
     __table_args__ = (
-        CheckConstraint("state IN ('receiving', 'stored', 'joined', 'refused', 'terminated', 'expired')", name="state"),
+        CheckConstraint(
+            "state IN ('receiving', 'arrived', 'stored', 'joined', 'refused', 'terminated', 'expired')", name="state"
+        ),
         CheckConstraint("length >= 0", name="length"),
         CheckConstraint("concat IN ('partial', 'final')", name="concat"),
         CheckConstraint("(station_id IS NULL) <> (person_id IS NULL)", name="one_source"),
@@ -48,6 +52,9 @@ class Upload(Base):
     ended_at: Mapped[MaybeWhen]
     item_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"))
     refusal: Mapped[str | None]
+    host: Mapped[str | None] = mapped_column(String(20), index=True)
+    direct: Mapped[bool] = mapped_column(default=False, server_default=false())
+    multipart: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class Quarantined(Base):
@@ -61,6 +68,7 @@ class Quarantined(Base):
     actual_sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[Size]
     key: Mapped[str]
+    version_id: Mapped[Version]
     at: Mapped[When]
 
 

@@ -108,15 +108,17 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
         raise UploadBusy(id=view.id)
     if view.declared is not None and view.declared != digest:
         failpoint("upload.differs")
-        resources.store.put(quarantine_key(view.id), path, digest)
+        kept = resources.store.put(quarantine_key(view.id), path, digest)
         failpoint("upload.quarantined")
         with resources.transaction() as session:
-            accession.quarantine(session, upload_id=view.id, declared=view.declared, actual=digest, size=size, now=now)
+            accession.quarantine(
+                session, upload_id=view.id, declared=view.declared, actual=digest, size=size, placed=kept, now=now
+            )
         failpoint("upload.refused")
         return
     kind = sniffed(path, size)
     failpoint("accession.before_put")
-    put = resources.store.put(original_key(digest), path, digest)
+    placed = resources.store.put(original_key(digest), path, digest)
     failpoint("accession.after_put")
 
     def accept(session: Session) -> None:
@@ -125,7 +127,7 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
             upload_id=view.id,
             digest=digest,
             size=size,
-            put=put,
+            placed=placed,
             sniffed=kind,
             agency=resources.settings.agency,
             zone=resources.settings.tz,

@@ -101,7 +101,7 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
             return None
         failpoint("small.laid_down")
         sniffed = intake.sniffed(path, path.stat().st_size)
-        put = resources.store.put(original_key(digest), path, digest)
+        placed = resources.store.put(original_key(digest), path, digest)
         failpoint("small.put")
 
         def accept(session: Session) -> Accepted | None:
@@ -112,7 +112,7 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
                 upload_id=opening.id,
                 digest=digest,
                 size=path.stat().st_size,
-                put=put,
+                placed=placed,
                 sniffed=sniffed,
                 agency=resources.settings.agency,
                 zone=resources.settings.tz,

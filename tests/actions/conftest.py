@@ -19,7 +19,7 @@ from archive.core.digest import Digest
 from archive.core.instant import Instant, parse
 from archive.core.manifest import Carrier, Manifest
 from archive.core.media.sniff import Sniffed
-from archive.ports import Put
+from archive.ports import Placed, Put
 from archive.records.migrations import upgrade
 from archive.records.session import open_sqlite, reading, writing
 
@@ -94,7 +94,7 @@ class House:
                 upload_id=upload_id,
                 digest=Digest.of(content),
                 size=len(content),
-                put=put,
+                placed=Placed(put),
                 sniffed=sniffed,
                 agency="131102",
                 zone=SHANGHAI,

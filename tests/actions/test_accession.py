@@ -25,7 +25,7 @@ from archive.core.errors import (
 )
 from archive.core.instant import Instant, parse
 from archive.core.media.sniff import Sniffed
-from archive.ports import Put
+from archive.ports import Placed, Put
 from archive.records.items import Serial
 from tests.actions.conftest import MP4, NOW, SHANGHAI, sign
 
@@ -84,7 +84,7 @@ def test_a_transaction_that_fails_takes_no_number(house):
             upload_id=upload_id,
             digest=Digest.of(b"film"),
             size=4,
-            put=Put.WRITTEN,
+            placed=Placed(Put.WRITTEN),
             sniffed=MP4,
             agency="131102",
             zone=SHANGHAI,
@@ -107,7 +107,13 @@ def test_bytes_that_are_not_those_declared_become_no_item(house):
     upload_id = house.begin(b"film")
     with house.writing() as session:
         accession.quarantine(
-            session, upload_id=upload_id, declared=Digest.of(b"film"), actual=Digest.of(b"fake"), size=4, now=NOW
+            session,
+            upload_id=upload_id,
+            declared=Digest.of(b"film"),
+            actual=Digest.of(b"fake"),
+            size=4,
+            placed=Placed(Put.WRITTEN),
+            now=NOW,
         )
     with house.reading() as session:
         assert upload.find(session, upload_id).state == "refused"

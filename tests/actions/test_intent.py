@@ -13,7 +13,7 @@ from archive.core.errors import Malformed, NotFound, PageTaken
 from archive.core.instant import Instant
 from archive.core.manifest import Page
 from archive.core.media.sniff import sniff
-from archive.ports import Put
+from archive.ports import Placed, Put
 from archive.records.items import item_by_number
 from archive.records.jobs import Job
 from archive.records.papers import Paper, PaperPage
@@ -49,7 +49,7 @@ def _accept(house, upload_id, content):
             upload_id=upload_id,
             digest=Digest.of(content),
             size=len(content),
-            put=Put.WRITTEN,
+            placed=Placed(Put.WRITTEN),
             sniffed=sniff(content),
             agency="131102",
             zone=ZONE,
@@ -140,7 +140,7 @@ def test_a_document_put_together_twice_is_one_item_bound_as_its_pages_are(house)
     for _ in range(2):
         with house.writing() as session:
             accepted = accession.assembled(
-                session, paper_id=PAPER, digest=Digest.of(listed), size=len(listed), put=Put.WRITTEN,
+                session, paper_id=PAPER, digest=Digest.of(listed), size=len(listed), placed=Placed(Put.WRITTEN),
                 agency="131102", zone=ZONE, now=NOW,
             )  # fmt: skip
             made.append(accepted.number)

@@ -63,14 +63,14 @@ def spoil(store, key=KEY):
 
 
 def test_what_is_put_is_read_back_and_the_source_stays(store, source):
-    assert store.put(KEY, source, DIGEST) is Put.WRITTEN
+    assert store.put(KEY, source, DIGEST).put is Put.WRITTEN
     assert store.size(KEY) == len(GOOD)
     assert everything(store) == GOOD
     assert source.read_bytes() == GOOD
 
 
 def test_a_source_on_another_file_system_is_copied(store, elsewhere):
-    assert store.put(KEY, elsewhere, DIGEST) is Put.WRITTEN
+    assert store.put(KEY, elsewhere, DIGEST).put is Put.WRITTEN
     assert everything(store) == GOOD
 
 
@@ -85,14 +85,14 @@ def test_the_same_bytes_again_are_found_to_be_there(store, source):
     store.put(KEY, source, DIGEST)
     again = source.with_name("again")
     again.write_bytes(GOOD)
-    assert store.put(KEY, again, DIGEST) is Put.ALREADY
+    assert store.put(KEY, again, DIGEST).put is Put.ALREADY
     assert list(store.keys("originals/")) == [KEY]
 
 
 def test_rotten_bytes_are_noticed_on_a_repeated_put_and_set_aside(store, source):
     store.put(KEY, source, DIGEST)
     rotten = spoil(store)
-    assert store.put(KEY, source, DIGEST) is Put.REPAIRED
+    assert store.put(KEY, source, DIGEST).put is Put.REPAIRED
     assert everything(store) == GOOD
     (aside,) = store.keys("rotten/")
     assert everything(store, aside) == rotten
@@ -104,7 +104,7 @@ def test_a_truncated_object_is_noticed_too(store, source):
     with store.local(KEY) as path:
         path.unlink()
         path.write_bytes(b"")
-    assert store.put(KEY, source, DIGEST) is Put.REPAIRED
+    assert store.put(KEY, source, DIGEST).put is Put.REPAIRED
     assert everything(store) == GOOD
 
 
@@ -207,7 +207,7 @@ def test_many_writers_of_one_key_end_with_one_good_object(store, tmp_path):
         path = tmp_path / f"spool-{number}"
         path.write_bytes(GOOD)
         start.wait()
-        outcomes.append(store.put(KEY, path, DIGEST))
+        outcomes.append(store.put(KEY, path, DIGEST).put)
 
     threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -260,7 +260,7 @@ def test_a_crash_between_any_two_steps_of_a_link_leaves_nothing_half_visible(tmp
     assert put_in_a_process(root, source, point=point) == 137
     assert all(hashlib.sha256((root / key).read_bytes()).hexdigest() == DIGEST.hex for key in files(root))
     store = LocalStore(root)
-    assert store.put(KEY, source, DIGEST) in {Put.WRITTEN, Put.ALREADY}
+    assert store.put(KEY, source, DIGEST).put in {Put.WRITTEN, Put.ALREADY}
     assert everything(store) == GOOD
     assert files(root) == [KEY]
 
@@ -271,7 +271,7 @@ def test_a_crash_between_any_two_steps_of_a_copy_leaves_nothing_half_visible(tmp
     assert put_in_a_process(root, elsewhere, point=point) == 137
     assert list(LocalStore(root).keys("")) in ([], [KEY])
     store = LocalStore(root)
-    assert store.put(KEY, elsewhere, DIGEST) in {Put.WRITTEN, Put.ALREADY}
+    assert store.put(KEY, elsewhere, DIGEST).put in {Put.WRITTEN, Put.ALREADY}
     assert everything(store) == GOOD
     assert files(root) == [KEY], "no temporary file outlives the next opening"
 
@@ -285,7 +285,7 @@ def test_a_crash_between_any_two_steps_of_a_repair_keeps_the_name_and_the_rotten
     assert put_in_a_process(root, source, point=point) == 137
     assert everything(store) in (rotten, GOOD)
     store = LocalStore(root)
-    assert store.put(KEY, source, DIGEST) in {Put.REPAIRED, Put.ALREADY}
+    assert store.put(KEY, source, DIGEST).put in {Put.REPAIRED, Put.ALREADY}
     assert everything(store) == GOOD
     aside = f"rotten/{KEY}/{Digest.of(rotten)}"
     assert everything(store, aside) == rotten

@@ -24,6 +24,7 @@ from archive.core.digest import Digest, original_key
 from archive.core.instant import SECOND, Instant, parse
 from archive.core.manifest import Carrier, Manifest, signing_bytes
 from archive.core.media.sniff import sniff
+from archive.ports import Placed, Put
 from archive.resources import Resources, opened
 from archive.settings import Settings
 from archive.web.app import create_app
@@ -150,7 +151,7 @@ class Intake:
             )
         path = resources.settings.data_dir / "scratch" / upload_id
         path.write_bytes(content)
-        put = resources.store.put(original_key(digest), path, digest)
+        placed = resources.store.put(original_key(digest), path, digest)
         path.unlink()
         with resources.transaction() as session:
             return accession.accept(
@@ -158,7 +159,7 @@ class Intake:
                 upload_id=upload_id,
                 digest=digest,
                 size=len(content),
-                put=put,
+                placed=placed,
                 sniffed=sniff(content),
                 agency=resources.settings.agency,
                 zone=resources.settings.tz,
@@ -209,7 +210,13 @@ def _fill(built: World) -> None:
             expires_at=Instant(now + 3600 * SECOND),
         )
         accession.quarantine(
-            session, upload_id="e" * 32, declared=Digest.of(b"declared"), actual=Digest.of(b"came"), size=1000, now=now
+            session,
+            upload_id="e" * 32,
+            declared=Digest.of(b"declared"),
+            actual=Digest.of(b"came"),
+            size=1000,
+            placed=Placed(Put.WRITTEN),
+            now=now,
         )
         upload.create(
             session,

@@ -38,7 +38,7 @@ def take(shop: Workshop, content: bytes, page: int, of: int, **more: str) -> str
     resources, upload_id, digest = shop.resources, f"{page:032x}", Digest.of(content)
     path = resources.settings.data_dir / "scratch" / f"page-{page}"
     path.write_bytes(content)
-    put = resources.store.put(original_key(digest), path, digest)
+    placed = resources.store.put(original_key(digest), path, digest)
     path.unlink()
     said = {"filename": f"扫描_{page}.jpg", "document": PAPER, "page": page, "pages": of, "title": TITLE, **more}
     with resources.transaction() as session:
@@ -49,7 +49,7 @@ def take(shop: Workshop, content: bytes, page: int, of: int, **more: str) -> str
             verify=signing.verify, now=now, expires_at=Instant(now + HOUR),
         )  # fmt: skip
         return accession.accept(
-            session, upload_id=upload_id, digest=digest, size=len(content), put=put, sniffed=sniff(content),
+            session, upload_id=upload_id, digest=digest, size=len(content), placed=placed, sniffed=sniff(content),
             agency=resources.settings.agency, zone=resources.settings.tz, now=now,
         ).number  # fmt: skip
 

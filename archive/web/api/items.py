@@ -126,6 +126,7 @@ def replay_original(number: str, request: Request, caller: Annotated[Caller, Dep
         request,
         resources.store,
         original_key(found.sha256),
+        version=found.stored_version,
         size=found.size,
         etag=found.sha256.hex,
         media_type=found.media_type,
@@ -145,6 +146,7 @@ def download_original(number: str, request: Request, caller: Annotated[Caller, D
         request,
         resources.store,
         original_key(found.sha256),
+        version=found.stored_version,
         size=found.size,
         etag=found.sha256.hex,
         media_type="application/octet-stream",
@@ -171,9 +173,24 @@ def read_rendition(
         # Pictures of a recording are seen on the page of another file of its run too.
         look(resources, found, caller, "page")
     if copy.media_type.startswith(("video/", "audio/")):
-        return ranges.capped(request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type)
+        return ranges.capped(
+            request,
+            resources.store,
+            copy.key,
+            version=copy.stored_version,
+            size=copy.size,
+            etag=copy.digest.hex,
+            media_type=copy.media_type,
+        )
     return ranges.whole(
-        request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type, filename=None
+        request,
+        resources.store,
+        copy.key,
+        version=copy.stored_version,
+        size=copy.size,
+        etag=copy.digest.hex,
+        media_type=copy.media_type,
+        filename=None,
     )
 
 

@@ -93,7 +93,16 @@ def read_tile(  # noqa: PLR0917 - one parameter for each part of the address
 
     def cut() -> bytes:
         width, height = int(held.provenance["width"]), int(held.provenance["height"])
-        return tiling.tile(resources.store, held.key, held.digest, held.size, width=width, height=height, place=(level, x, y))
+        return tiling.tile(
+            resources.store,
+            held.key,
+            held.digest,
+            held.size,
+            version=held.stored_version,
+            width=width,
+            height=height,
+            place=(level, x, y),
+        )
 
     return ranges.small(request, cut, etag=f"{held.digest.hex}-{level}-{x}_{y}", media_type="image/jpeg")
 
@@ -106,7 +115,14 @@ def _picture(number: str, leaf: int, request: Request, caller: Caller, *, thumb:
     if not thumb:
         look(resources, found, caller, "pages")
     return ranges.whole(
-        request, resources.store, copy.key, size=copy.size, etag=copy.digest.hex, media_type=copy.media_type, filename=None
+        request,
+        resources.store,
+        copy.key,
+        version=copy.stored_version,
+        size=copy.size,
+        etag=copy.digest.hex,
+        media_type=copy.media_type,
+        filename=None,
     )
 
 

@@ -91,13 +91,14 @@ def ahead(request: Request, *, size: int, etag: str, duration_us: int | None) ->
     return min(span.stop, span.start + CAP) <= reach or span.start >= size - reach
 
 
-def capped(request: Request, store: ObjectStore, key: str, *, size: int, etag: str, media_type: str) -> Response:
+def capped(request: Request, store: ObjectStore, key: str, *, version: str, size: int, etag: str, media_type: str) -> Response:
     """Answer a player: at most `CAP` bytes of what it asked for, as 206.
 
     Args:
         request: A GET or HEAD request.
         store: Where the object is.
         key: Its name there.
+        version: The version that the record names.
         size: Its size in bytes.
         etag: Its SHA-256 in hexadecimal.
         media_type: What to call it.
@@ -116,7 +117,7 @@ def capped(request: Request, store: ObjectStore, key: str, *, size: int, etag: s
     headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
     if request.method == "HEAD":
         return _head(206, span.size, media_type, headers)
-    content = b"".join(store.read(key, span.start, span.stop))
+    content = b"".join(store.read(key, span.start, span.stop, version=version))
     if len(content) != span.size:
         raise Mismatch(key=key, expected=span.size, actual=len(content))
     return Response(content, status_code=206, media_type=media_type, headers=headers)
@@ -127,6 +128,7 @@ def whole(
     store: ObjectStore,
     key: str,
     *,
+    version: str,
     size: int,
     etag: str,
     media_type: str,
@@ -139,6 +141,7 @@ def whole(
         request: A GET or HEAD request.
         store: Where the object is.
         key: Its name there.
+        version: The version that the record names.
         size: Its size in bytes.
         etag: Its SHA-256 in hexadecimal.
         media_type: What to call it.
@@ -167,7 +170,7 @@ def whole(
     if request.method == "HEAD":
         return _head(status, span.size, media_type, headers)
     headers["Content-Length"] = str(span.size)
-    pieces = store.read(key, span.start, span.stop)
+    pieces = store.read(key, span.start, span.stop, version=version)
     return StreamingResponse(_gathered(pieces), status_code=status, media_type=media_type, headers=headers)
 
 
