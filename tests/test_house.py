@@ -212,7 +212,7 @@ def test_every_setting_is_in_the_operations_document_with_its_default() -> None:
 
 def setting_default(value: object) -> str:
     """A default as one would write it in the environment."""
-    return str(int(value) if isinstance(value, bool) else value)
+    return "" if value is None else str(int(value) if isinstance(value, bool) else value)
 
 
 def test_every_decision_says_what_enforces_it_and_that_exists() -> None:
