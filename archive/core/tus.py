@@ -132,7 +132,7 @@ def check_content_type(header: str | None) -> None:
 
 
 def new_upload_id(host: str, random: str) -> str:
-    """Return the name of a new upload: 32 random hexadecimal digits, after the name of the web host whose spool will hold it, if it has one.
+    """Return the name of a new upload: 32 random hexadecimal digits, after the name of the web host whose spool will hold it.
 
     A proxy finds in it where a request about the upload belongs.
 
