@@ -285,6 +285,12 @@ class NotPlayable(Refusal):
     code = "not_playable"
 
 
+class StoreRefuses(Unavailable):
+    """The object store understood and will not: its key, a right, a bucket or a clock is wrong. Nothing is known of any object by it."""
+
+    code = "store_refuses"
+
+
 class ObjectMissing(Fault):
     """Bytes that the archive has a record of are not in the store."""
 

@@ -66,11 +66,19 @@ STATUS: dict[str, int] = {
     "tool_failed": 500,
     "rendition_rejected": 500,
     "unavailable": 503,
+    "store_refuses": 503,
     "disk_full": 507,
 }
 """460 is tus 1.0.0's status for a checksum that does not hold."""
 
-RETRY_AFTER: dict[str, int] = {"too_early": 2, "unavailable": 5, "disk_full": 60, "upload_busy": 1, "too_many_attempts": 900}
+RETRY_AFTER: dict[str, int] = {
+    "too_early": 2,
+    "unavailable": 5,
+    "store_refuses": 60,
+    "disk_full": 60,
+    "upload_busy": 1,
+    "too_many_attempts": 900,
+}
 """Seconds after which asking again makes sense, for the codes where it does."""
 
 

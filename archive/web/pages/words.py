@@ -96,6 +96,7 @@ JOB_ERROR: Mapping[str, str] = {
     "disk_full": N_("The disk is full."),
     "mismatch": N_("What was made is not what was expected."),
     "object_missing": N_("The original is not in the store."),
+    "store_refuses": N_("The object store refuses the archive's requests."),
     "rendition_rejected": N_("What was made is not what was planned, and was thrown away."),
 }
 
@@ -201,6 +202,10 @@ REFUSAL: Mapping[str, tuple[str, str]] = {
     "job_not_dead": (N_("Not failed"), N_("Only a job that has failed for good can be run again.")),
     "disk_full": (N_("Disk full"), N_("The disk is full. Nothing was lost; make room and try again.")),
     "unavailable": (N_("Try again"), N_("A part of the archive did not answer. Nothing was lost; try again soon.")),
+    "store_refuses": (
+        N_("Store refuses"),
+        N_("The object store refuses the archive's requests. Nothing was lost; tell whoever runs the archive."),
+    ),
     "object_missing": (
         N_("Bytes missing"),
         N_("The archive has a record of these bytes, but they are not in the store. Tell whoever runs the archive at once."),
