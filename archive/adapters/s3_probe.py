@@ -40,7 +40,6 @@ from archive.core.instant import SECOND, Instant, from_datetime, iso
 
 PREFIX: Final = "canary/"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AN_HOUR: Final = 3600 * SECOND
 _OK: Final = 300
 _SERVER: Final = 500
 _NOT_IMPLEMENTED: Final = 501
@@ -94,8 +93,12 @@ def directory() -> dict[str, Json]:
     return {"kind": worm.DIRECTORY}
 
 
-def try_out(target: Target, *, token: str, clock: Callable[[], Instant], patience: Patience | None = None) -> dict[str, Json]:
-    """Try a bucket and return the facts that `worm.judge` reads; `token` names this trial's objects, `clock` is read for each request.
+def try_out(
+    target: Target, *, token: str, clock: Callable[[], Instant], lock: int = worm.LOCK, patience: Patience | None = None
+) -> dict[str, Json]:
+    """Try a bucket and return the facts that `worm.judge` reads.
+
+    `token` names this trial's objects, `clock` is read for each request, `lock` is how long the objects are locked, in microseconds.
 
     Raises:
         Unavailable: the store did not answer, or not in a way that says anything.
@@ -108,7 +111,7 @@ def try_out(target: Target, *, token: str, clock: Callable[[], Instant], patienc
         patience=patience or Patience(),
     )
     try:
-        return _Trial(target, pool, f"{PREFIX}{token}/", clock).run()
+        return _Trial(target, pool, f"{PREFIX}{token}/", clock, lock).run()
     finally:
         pool.clear()
 
@@ -116,13 +119,14 @@ def try_out(target: Target, *, token: str, clock: Callable[[], Instant], patienc
 class _Trial:
     """One trial: the connection, what it made, and how far the store's clock was from ours at each answer."""
 
-    def __init__(self, target: Target, pool: PoolManager, folder: str, clock: Callable[[], Instant]) -> None:
-        self._target, self._pool, self._folder, self._clock = target, pool, folder, clock
+    def __init__(self, target: Target, pool: PoolManager, folder: str, clock: Callable[[], Instant], lock: int) -> None:
+        self._target, self._pool, self._folder, self._clock, self._lock = target, pool, folder, clock, lock
         self._credentials = Credentials(target.access_key, target.secret_key)
         self._clocks: list[int] = []
         self._digits: list[int] = []
         self._loose: list[_Held] = []
         self._server = ""
+        self._extension = lock // 24  # an hour of a day
 
     def run(self) -> dict[str, Json]:
         """Do everything in order."""
@@ -163,7 +167,7 @@ class _Trial:
         for found in _VERSION.finditer(listed.text):
             version = _Answer(200, {}, found[1])
             key, name, modified = version.field("Key"), version.field("VersionId"), version.field("LastModified")
-            old = modified < _stamp(Instant(self._clock() - worm.LOCK - worm.EXTENSION - _AN_HOUR))
+            old = modified < _stamp(Instant(self._clock() - self._lock - 2 * self._extension))
             if key.startswith(PREFIX) and old and name and self._delete(_Held(key, name, b"")).taken:
                 removed += 1
             else:
@@ -176,7 +180,7 @@ class _Trial:
         return {} if held is None else self._after(held, self._delete(held))
 
     def _locked(self) -> Iterator[tuple[str, Json]]:
-        until = Instant(self._clock() + worm.LOCK)
+        until = Instant(self._clock() + self._lock)
         held, put = self._put_locked(until)
         mode, ends = ("", None) if held is None else self._retention(held)
         yield "locked_put", {"status": put.status, "mode": mode, "until": ends, "asked": until, "said": _said(put)}
@@ -204,7 +208,7 @@ class _Trial:
 
     def _locked_multipart(self) -> dict[str, Json]:
         """Send an object in parts whose beginning brings its lock; some stores take the lock's headers there and do not lock."""
-        key, until = self._folder + "parts", Instant(self._clock() + worm.LOCK)
+        key, until = self._folder + "parts", Instant(self._clock() + self._lock)
         begun = self._ask("POST", key, query="uploads=", headers=_lock(until))
         if not (upload := quote(begun.field("UploadId"), safe="")):
             return {"status": begun.status, "said": _said(begun)}
@@ -225,7 +229,7 @@ class _Trial:
     def _retentions(self, held: _Held) -> Iterator[tuple[str, Json]]:
         """Try to shorten the lock and to weaken it, then to extend it, by which a refusal is seen to be meant."""
         before = self._retention(held)[1]
-        sooner = Instant(self._clock() + _AN_HOUR)
+        sooner = Instant(self._clock() + self._extension)
         for name, mode, until, headers in (
             ("shorten", "COMPLIANCE", sooner, {}),
             ("shorten_bypass", "COMPLIANCE", sooner, _BYPASS),
@@ -237,7 +241,7 @@ class _Trial:
                 name,
                 {"status": answer.status, "before": before, "until": until_now, "mode": mode_now, "said": _said(answer)},
             )
-        asked = Instant((before or sooner) + worm.EXTENSION)
+        asked = Instant((before or sooner) + self._extension)
         answer = self._retain(held, "COMPLIANCE", asked, {})
         yield "extend", {"status": answer.status, "asked": asked, "until": self._retention(held)[1], "said": _said(answer)}
 

@@ -26,7 +26,6 @@ S3: Final = "s3"
 
 LOCK: Final = DAY
 """How long the objects of a trial are locked: the shortest that some stores take, and what a trial leaves behind is gone a day later."""
-EXTENSION: Final = HOUR
 CLOCK_OFF: Final = 30 * SECOND
 """A store that this far disagrees about the time is told; a date header has whole seconds and the answer took some."""
 CLOCK_WRONG: Final = HOUR
