@@ -9,16 +9,30 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests import services
 from tests.server import RunningServer
+from tests.services import postgres_url, rabbit_url, s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["postgres_url", "rabbit_url", "s3"]
 
 # The same examples on every run, so that a failure is there again tomorrow; `make soak` draws many, from a seed that it names.
 # No deadline: two cores shared with ffmpeg make any single example slow now and then.
 settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a place for PostgreSQL, RabbitMQ and S3, which start when a test asks for them."""
+    services.begin(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End them."""
+    services.finish(config)
 
 
 @pytest.fixture

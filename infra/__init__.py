@@ -1,0 +1,1 @@
+"""What builds, runs and proves Liuhen around the program itself."""
