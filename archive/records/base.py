@@ -19,6 +19,8 @@ NAMING = {
 }
 
 IntKey = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)]
+Whole = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"))]
+MaybeWhole = Annotated[int | None, mapped_column(BigInteger().with_variant(Integer, "sqlite"))]
 When = Annotated[int, mapped_column(BigInteger)]
 MaybeWhen = Annotated[int | None, mapped_column(BigInteger)]
 Size = Annotated[int, mapped_column(BigInteger)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from archive.records.base import Base, When
+from archive.records.base import Base, When, Whole
 
 
 class CustodyEvent(Base):
@@ -13,7 +13,7 @@ class CustodyEvent(Base):
 
     __tablename__ = "custody_events"
 
-    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[Whole] = mapped_column(primary_key=True, autoincrement=False)
     item_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"), index=True)
     case_id: Mapped[int | None] = mapped_column(ForeignKey("cases.id"), index=True)
     kind: Mapped[str] = mapped_column(index=True)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, Size, Version, When
+from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, MaybeWhole, Size, Version, When
 from archive.records.stations import Station
 
 
@@ -82,7 +82,7 @@ class Item(Base):
     signature: Mapped[bytes | None] = mapped_column(LargeBinary)
     recorder: Mapped[str | None] = mapped_column(index=True)
     officer: Mapped[str | None] = mapped_column(index=True)
-    sequence: Mapped[int | None]
+    sequence: Mapped[MaybeWhole]
     room: Mapped[str | None]
     key_mark: Mapped[bool] = mapped_column(default=False, server_default=false())
     belongs_to: Mapped[str | None]

@@ -1,11 +1,39 @@
-"""The job table, which is the queue: written in the action's own transaction, so that work is promised exactly when facts are."""
+"""The job table, which is the queue: written in the action's own transaction, so that work is promised exactly when facts are.
+
+Every question that a promise, a claim or a count asks is answered from an index, most of them from one that holds nothing but what waits:
+how much has been done, and how much waits, is no matter to whoever takes the next job.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from typing import Final, cast
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    FromClause,
+    Index,
+    Table,
+    and_,
+    case,
+    func,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
 
 from archive.records.base import Base, Facts, IntKey, MaybeWhen, When
+
+READY: Final = "state = 'waiting' AND lease_until IS NULL"
+"""What may be claimed at once. The words stand in the indexes, so statements say them literally: a database does not use such an index for
+a value that it is yet to be given."""
+
+
+def _waiting_index(name: str, *columns: str) -> Index:
+    return Index(name, *columns, postgresql_where=text(READY), sqlite_where=text(READY))
 
 
 class Job(Base):
@@ -14,6 +42,9 @@ class Job(Base):
     waiting → running → done, or back to waiting after a failure until the attempts are spent, then dead. The lease says until when
     the claim holds; `attempt` fences: a worker that lost its lease cannot finish. Housekeeping has no item.
 
+    `lease_until` is, of a running job, the end of its worker's lease; of a waiting one, the end of the pause that follows a failure. A job
+    without it waits for nothing but a worker. `run_after` is when it was, or will be, due.
+
     `agency` and `source` (a station, a person, the archive) are whose turn it is; `turn` is the job's place in the round of its lane.
     """
 
@@ -21,9 +52,18 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'running', 'done', 'dead')", name="state"),
         CheckConstraint("lane IN ('quick', 'media', 'heavy', 'verify')", name="lane"),
-        Index("ix_jobs_due", "lane", "state", "priority", "run_after", "id"),
-        Index("ix_jobs_turn", "lane", "state", "priority", "agency", "turn", "id"),
-        Index("ix_jobs_source", "lane", "source", "state", "priority", "turn"),
+        _waiting_index("ix_jobs_turn", "lane", "priority", "agency", "turn", "id"),
+        _waiting_index("ix_jobs_source", "lane", "priority", "agency", "source", "turn"),
+        _waiting_index("ix_jobs_oldest", "lane", "run_after"),
+        Index(
+            "ix_jobs_until",
+            "lane",
+            "lease_until",
+            postgresql_where=text("lease_until IS NOT NULL"),
+            sqlite_where=text("lease_until IS NOT NULL"),
+        ),
+        Index("ix_jobs_ended", "ended_at", postgresql_where=text("state = 'done'"), sqlite_where=text("state = 'done'")),
+        Index("ix_jobs_state", "state", "id"),
     )
 
     id: Mapped[IntKey]
@@ -31,7 +71,7 @@ class Job(Base):
     lane: Mapped[str]
     key: Mapped[str] = mapped_column(unique=True)
     item_id: Mapped[int | None] = mapped_column(ForeignKey("items.id"), index=True)
-    sha256: Mapped[str | None]
+    sha256: Mapped[str | None] = mapped_column(index=True)
     agency: Mapped[str] = mapped_column(default="", server_default="")
     source: Mapped[str] = mapped_column(default="archive", server_default="archive")
     turn: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
@@ -61,6 +101,58 @@ class LaneTurn(Base):
     served_at: Mapped[When]
 
 
-def jobs_of(session: Session, item_id: int) -> list[Job]:
-    """Return the jobs of an item in the order they were promised."""
-    return list(session.scalars(select(Job).where(Job.item_id == item_id).order_by(Job.id)))
+JOBS: Final = cast("Table", Job.__table__)
+TURNS: Final = cast("Table", LaneTurn.__table__)
+_OTHERS: Final = JOBS.alias("others")
+
+HEADS: Final = text(
+    f"""
+    WITH RECURSIVE
+      top(priority) AS (SELECT max(priority) FROM jobs WHERE lane = :lane AND priority < :under AND {READY}),
+      head(agency) AS (
+        SELECT min(agency) FROM jobs WHERE lane = :lane AND priority = (SELECT priority FROM top) AND {READY}
+        UNION ALL
+        SELECT (
+          SELECT min(agency) FROM jobs
+          WHERE lane = :lane AND priority = (SELECT priority FROM top) AND agency > head.agency AND {READY}
+        ) FROM head WHERE head.agency IS NOT NULL
+      )
+    SELECT (SELECT priority FROM top) AS priority, head.agency, served.served_at
+    FROM head LEFT JOIN lane_turns AS served ON served.lane = :lane AND served.agency = head.agency
+    WHERE head.agency IS NOT NULL
+    ORDER BY coalesce(served.served_at, -1), head.agency
+    """  # noqa: S608 - no more than this module's own words
+)
+"""The agencies that have work of the highest priority below `under`, the one that was served least lately first. It leaps from agency to
+agency over the index: how many jobs each has waiting does not matter."""
+
+
+def ready(table: FromClause = JOBS) -> ColumnElement[bool]:
+    """Return the condition that a job may be claimed at once, in the words of the indexes."""
+    return and_(table.c.state == literal_column("'waiting'"), table.c.lease_until.is_(None))
+
+
+def first_turn(*, lane: str, priority: int | ColumnElement[int], agency: str, source: str, otherwise: int) -> ColumnElement[int]:
+    """Return the turn of a source's next job: after its own last one that waits, and not before the head of the line.
+
+    This is start-time fair queueing (Goyal, Vin and Cheng, 1996) with jobs of equal length: a source that brings five thousand files gets
+    five thousand turns in a row, and one that comes later with its first begins where the line is now. `otherwise` is the turn when
+    nobody waits.
+    """
+    line = _line(lane, priority, agency)
+    head = select(func.min(_OTHERS.c.turn)).where(line).scalar_subquery()
+    own = select(func.max(_OTHERS.c.turn) + 1).where(line, _OTHERS.c.source == source).scalar_subquery()
+    return case((own > head, own), (head.is_not(None), head), else_=otherwise)
+
+
+def same_turn() -> ColumnElement[int]:
+    """Return the turn at which a job that had its turn comes back: at the head of its line, before which nobody else lines up."""
+    line = _line(JOBS.c.lane, JOBS.c.priority, JOBS.c.agency)
+    head = select(func.min(_OTHERS.c.turn)).where(line).correlate(JOBS).scalar_subquery()
+    return func.coalesce(head, JOBS.c.turn)
+
+
+def _line(
+    lane: str | ColumnElement[str], priority: int | ColumnElement[int], agency: str | ColumnElement[str]
+) -> ColumnElement[bool]:
+    return and_(_OTHERS.c.lane == lane, _OTHERS.c.priority == priority, _OTHERS.c.agency == agency, ready(_OTHERS))

@@ -1,4 +1,7 @@
-"""Opening the database.
+"""Opening the database, and transactions on either of the two.
+
+Invariants: a writing transaction is committed when its block ends and undone when it raises; what was put off to the last (`at_last`) is
+done just before the commit, when all else is written. A reading one sees one moment, and writes nothing.
 
 SQLite runs with WAL, synchronous=FULL (NORMAL loses committed rows at a power cut), foreign keys on and a busy timeout; a writing
 transaction begins IMMEDIATE, so that it never fails half-way for want of the write lock.
@@ -6,6 +9,10 @@ transaction begins IMMEDIATE, so that it never fails half-way for want of the wr
 Writers take turns before they ask for that lock, in one process by `Turns` and between processes by a lock on a file beside the
 database: SQLite lets whoever does not get its own lock sleep and look again, longer each time, so that one sleeps while it is free. The
 operating system wakes the next in line at once, and lets go for whoever dies.
+
+PostgreSQL has as many writers as ask (`Tries`), each in a transaction of its own under READ COMMITTED; what must not be done by two at
+once is held by name (archive.records.locks). What a deadlock, a restart or a lost connection breaks off there is tried again where the
+work was given as a function, and is `Unavailable` where it was not.
 """
 
 from __future__ import annotations
@@ -13,16 +20,21 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.orm import Session
 
+from archive.core.errors import Unavailable
+from archive.records.postgresql import AGAIN, as_faults, is_postgresql
+
 BUSY_MS = 30_000
+_LAST = "last"
 
 Result = TypeVar("Result")
 
@@ -50,15 +62,35 @@ def open_sqlite(path: Path) -> Engine:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """Give a session in a writing transaction: committed when the block ends, rolled back when it raises."""
+    """Give a session in a writing transaction: committed when the block ends, rolled back when it raises.
+
+    Raises:
+        Unavailable: the database (PostgreSQL) broke it off; asked again, it may go through, or turn out to have gone through.
+    """
     with _begun(engine) as connection, Session(connection, expire_on_commit=False) as session:
         yield session
-        session.flush()
+        _end(session)
+
+
+def at_last(session: Session, do: Callable[[], None]) -> None:
+    """Have this done in this transaction after all else, in the order of asking: for what others wait for."""
+    session.info.setdefault(_LAST, []).append(do)
+
+
+def _end(session: Session) -> None:
+    session.flush()
+    for do in session.info.pop(_LAST, ()):
+        do()
+    session.flush()
 
 
 @contextmanager
 def _begun(engine: Engine) -> Iterator[Connection]:
-    """Give a connection in a writing transaction, once it is this writer's turn."""
+    """Give a connection in a writing transaction, on SQLite once it is this writer's turn."""
+    if is_postgresql(engine):
+        with as_faults(), engine.begin() as connection:
+            yield connection
+        return
     with engine.connect() as raw, _turn_of(engine):
         connection = raw.execution_options(writing=True)
         with connection.begin():
@@ -78,9 +110,66 @@ def _turn_of(engine: Engine) -> Iterator[None]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """Give a session that sees one moment of the database and never writes."""
+    """Give a session that sees one moment of the database and never writes.
+
+    Raises:
+        Unavailable: the database (PostgreSQL) does not answer.
+    """
+    if is_postgresql(engine):
+        with as_faults(), engine.connect() as raw:
+            connection = raw.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with Session(connection, expire_on_commit=False) as session:
+                yield session
+        return
     with engine.connect() as connection, Session(connection, expire_on_commit=False) as session:
         yield session
+
+
+def patiently(session: Session) -> None:
+    """Let this transaction's questions and pauses take as long as they take: for an operator's look at all there is."""
+    if is_postgresql(session.connection()):
+        session.connection().exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        session.connection().exec_driver_sql("SET LOCAL statement_timeout = 0")
+
+
+class Tries:
+    """Writing transactions on PostgreSQL: each its own, and one given as a function is tried again where that may help."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def alone(self) -> Iterator[Session]:
+        """Give a session in a writing transaction, as `writing` does."""
+        with writing(self._engine) as session:
+            yield session
+
+    def together(self, run: Callable[[Session], Result]) -> Result:
+        """Do this in a writing transaction and return what it returned once that is committed.
+
+        It is done from the start again, up to six times within about three seconds, where the database broke it off, which a server
+        that is started again takes less than. It may so be done though an earlier try was committed and its answer lost: so it must be such
+        that doing it again finds that and answers the same.
+
+        Raises:
+            What `run` raises, having undone it; Unavailable: it could not be done.
+        """
+        for pause in PAUSES:
+            try:
+                return self._once(run)
+            except Unavailable as why:
+                if why.facts.get("what") != "database" or why.facts.get("why") not in AGAIN:
+                    raise
+            time.sleep(pause)
+        return self._once(run)
+
+    def _once(self, run: Callable[[Session], Result]) -> Result:
+        with writing(self._engine) as session:
+            return run(session)
+
+
+PAUSES: Final = (0.02, 0.1, 0.4, 0.8, 1.6)
+"""Seconds before each further try: one loser of a deadlock goes on at once, a server that starts again is waited for."""
 
 
 @dataclass(slots=True)
@@ -155,6 +244,6 @@ class Turns:
                 Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
             ):
                 work.result = work.run(session)
-                session.flush()
+                _end(session)
         except Exception as error:  # noqa: BLE001 - raised where it belongs, in the thread that asked
             work.error = error

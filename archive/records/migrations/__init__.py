@@ -1,6 +1,7 @@
-"""The database's history: one Alembic step after another, run up when the database is opened.
+"""The database's history: one Alembic step after another; SQLite is run up when it is opened, PostgreSQL by `liuhen admin migrate` only.
 
-Two processes that open a new database at once do so one after the other: the step runs in a writing transaction.
+Two processes that do so at once do it one after the other: all steps run in one writing transaction, on PostgreSQL under a lock. A step
+that fails leaves the database as it was.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
+LOCK = 0x6C697568656E
+"""The name that migrations hold on PostgreSQL: «liuhen»."""
+
 
 def config() -> Config:
     """Return Alembic's configuration; there is no ini file."""
@@ -25,16 +29,23 @@ def config() -> Config:
     return made
 
 
+def head() -> str | None:
+    """Return the newest step, which this program is written for."""
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest step; a database that is there already costs one query."""
     made = config()
-    head = ScriptDirectory.from_config(made).get_current_head()
     with engine.connect() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == head:
+        if MigrationContext.configure(connection).get_current_revision() == head():
             return
     with engine.connect() as raw:
         connection = raw.execution_options(writing=True)
         with _foreign_keys_off(connection), connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%(name)s)", {"name": LOCK})
             made.attributes["connection"] = connection
             command.upgrade(made, "head")
             if connection.dialect.name == "sqlite" and (
