@@ -36,10 +36,10 @@ class Noun(IntEnum):
     """A station, or one to be enrolled."""
     NONCE = 25
     """A number used once."""
-    UPLOAD = 30
-    """What becomes of an upload, and whose its parts are."""
-    MANIFEST = 40
+    MANIFEST = 30
     """The upload that a station opened by this signed manifest."""
+    UPLOAD = 40
+    """What becomes of an upload, and whose its parts are."""
     PAPER = 50
     """Which pages of a document have come."""
     BYTES = 60
