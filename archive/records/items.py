@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, select
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, UniqueConstraint, false, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, MaybeWhole, Size, Version, When
 from archive.records.stations import Station
+
+
+_FLAWED = "verdict <> 'intact'"
+_UNVERIFIED = "verified_at IS NULL"
 
 
 class StoredObject(Base):
@@ -23,6 +27,8 @@ class StoredObject(Base):
     __table_args__ = (
         CheckConstraint("length(sha256) = 64", name="sha256"),
         CheckConstraint("verdict IN ('intact', 'altered', 'missing', 'unreadable')", name="verdict"),
+        Index("ix_objects_locked", "locked_until", "sha256"),
+        Index("ix_objects_flawed", "sha256", postgresql_where=text(_FLAWED), sqlite_where=text(_FLAWED)),
     )
 
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -60,6 +66,7 @@ class Item(Base):
         CheckConstraint("condition IN ('unchecked', 'sound', 'damaged', 'unrecognised')", name="condition"),
         UniqueConstraint("agency", "letters", "year", "serial", name="uq_items_serial"),
         Index("ix_items_started", "started_at", "id"),
+        Index("ix_items_unverified", "id", postgresql_where=text(_UNVERIFIED), sqlite_where=text(_UNVERIFIED)),
         Index("ix_items_recorder_started", "recorder", "started_at"),
     )
 

@@ -26,6 +26,12 @@ JOB_INDEXES = (
 )
 """They hold what their question is about and nothing else, so that neither what is done nor what waits makes a claim dearer."""
 
+FEW = (
+    ("ix_objects_flawed", "objects", "sha256", "verdict <> 'intact'"),
+    ("ix_items_unverified", "items", "id", "verified_at IS NULL"),
+)
+"""The few among many that somebody has to look after."""
+
 
 def upgrade() -> None:
     """Take the step."""
@@ -72,6 +78,7 @@ def upgrade() -> None:
             batch_op.add_column(sa.Column("version_id", sa.String(length=1024), server_default="", nullable=False))
     with op.batch_alter_table("objects", schema=None) as batch_op:
         batch_op.add_column(sa.Column("locked_until", sa.BigInteger(), nullable=True))
+        batch_op.create_index("ix_objects_locked", ["locked_until", "sha256"], unique=False)
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.add_column(sa.Column("agency", sa.String(), server_default="", nullable=False))
         batch_op.add_column(sa.Column("source", sa.String(), server_default="archive", nullable=False))
@@ -83,6 +90,8 @@ def upgrade() -> None:
         batch_op.create_index("ix_jobs_state", ["state", "id"], unique=False)
     for name, columns, where in JOB_INDEXES:
         op.create_index(name, "jobs", columns, unique=False, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
+    for name, table, column, where in FEW:
+        op.create_index(name, table, [column], unique=False, postgresql_where=sa.text(where), sqlite_where=sa.text(where))
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.add_column(sa.Column("host", sa.String(length=20), nullable=True))
         batch_op.add_column(sa.Column("direct", sa.Boolean(), server_default=sa.false(), nullable=False))
