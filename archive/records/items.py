@@ -10,7 +10,6 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from archive.records.base import Base, Facts, Hex, IntKey, MaybeWhen, MaybeWhole, Size, Version, When
 from archive.records.stations import Station
 
-
 _FLAWED = "verdict <> 'intact'"
 _UNVERIFIED = "verified_at IS NULL"
 
