@@ -221,9 +221,9 @@ class _Batch:
         if made:
             with resources.transaction() as session:
                 now = resources.now()
-                jobs.keep(session, self._job, permille=permille, note="pages", now=now)
+                jobs.keep(session, self._job, permille=permille, note="pages", now=jobs.clock(session, now=now))
                 publish(session, self._bench.original, made, now=now)
-                yields = jobs.waits(session, lane=self._job.lane, above=SOMEBODY_WAITS - 1, now=now)
+                yields = jobs.waits(session, lane=self._job.lane, above=SOMEBODY_WAITS - 1)
             failpoint("pages.batch")
             if yields and self._done < self._total:
                 raise HandBack

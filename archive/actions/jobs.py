@@ -1,31 +1,42 @@
 """The queue's verbs: promise, claim, keep, finish, fail, run again.
 
-A claim is one statement; a lease that ran out lets another worker claim; `attempt` fences, so that whoever lost the lease can neither
-publish nor finish. A job is promised in the transaction of the fact that asks for it, and finished in the transaction of what it
-found: it takes effect once or not at all.
+A claim takes the most urgent job; among equals the agency that was served least lately; within an agency the source whose turn it is;
+then the oldest. A lease that ran out lets another worker claim; `attempt` fences, so that whoever lost the lease can neither publish nor
+finish. A job is promised in the transaction of the fact that asks for it, and finished in the transaction of what it found: it takes
+effect once or not at all.
+
+Many workers may claim at once: rows that another is taking are stepped over, not waited for. So among claims of the very same moment the
+order of agencies is not exact, only over time.
+
+Leases go by one clock: `clock` says which, and what it says is given to the verbs that claim, keep, fail and settle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, case, func, or_, select, update
+from sqlalchemy import CursorResult, and_, bindparam, case, exists, func, literal, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from archive.core.access import PersonCaller
 from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
-from archive.core.jobs import KINDS, LEASE, MAX_ATTEMPTS, TAIL, retry_at
+from archive.core.jobs import AWAITED, KINDS, LANES, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, TAIL, retry_at
 from archive.records.items import Item
-from archive.records.jobs import Job
+from archive.records.jobs import HEADS, JOBS, TURNS, Job, first_turn, ready, same_turn
 
 RING = "ring"
 """In a session's `info`, the lanes in which it promised work, one for each job: the workers are told once it has committed."""
 
 PER_ITEM = ("examine", "read_back")
 """Kinds that belong to an accession; every other belongs to the bytes and is shared by all accessions of them."""
+
+_AT_ONCE = 100
+"""Lost leases and ended pauses that one claim puts right: it must stay short when a whole host was lost."""
+_ALONE: dict[str, Any] = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,7 @@ class ClaimedJob:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job as people read it; `permille` of its work is done, `note` names the step."""
+    """A job as people read it; `permille` of its work is done, `note` names the step. Housekeeping has no number and no name."""
 
     id: int
     kind: str
@@ -62,71 +73,157 @@ class JobView:
     ended_at: Instant | None
 
 
+def clock(session: Session, *, now: Instant) -> Instant:
+    """Return the time by which leases go: the database's own where many hosts share it, `now` where there is one host only.
+
+    So one host's wrong clock neither takes others' jobs away nor loses its own.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return now
+    return Instant(int(session.scalar(_CLOCK) or now))
+
+
+_CLOCK = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+
 def enqueue(
-    session: Session, *, kind: str, item_id: int, sha256: str, payload: Mapping[str, Any] | None = None, now: Instant
-) -> None:
-    """Promise a job; promising the same work twice promises it once."""
-    job = _job(kind, item_id=item_id, sha256=sha256, payload=payload or {}, now=now)
-    if session.scalar(select(Job.id).where(Job.key == job.key)) is not None:
-        return
-    session.add(job)
-    session.flush()
-    _ring(session, job.lane)
+    session: Session,
+    *,
+    kind: str,
+    item_id: int | None = None,
+    sha256: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+    now: Instant,
+) -> bool:
+    """Promise a job and say whether it is a new one: the same work is promised once, however many promise it at the same moment.
+
+    Work is the same if kind, item or bytes, and the payload's values are. Housekeeping is about no item and maybe no bytes: its payload
+    says what makes it another job than the last one, as its day does. It is the archive's own; an item's job is its source's.
+    """
+    agency, source = _whose(session, item_id)
+    work, given = KINDS[kind], dict(payload or {})
+    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
+    turn = first_turn(lane=work.lane, priority=work.priority, agency=agency, source=source, otherwise=now)
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    promised = session.execute(
+        dialect.insert(Job)
+        .values(
+            kind=kind,
+            lane=work.lane,
+            key=":".join([kind, *([subject] if subject else []), *(str(given[name]) for name in sorted(given))]),
+            item_id=item_id,
+            sha256=sha256,
+            agency=agency,
+            source=source,
+            turn=turn,
+            payload=given,
+            priority=work.priority,
+            run_after=now,
+            created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["key"])
+        .returning(Job.id)
+    ).first()
+    if promised is not None:
+        _ring(session, work.lane)
+    return promised is not None
 
 
 def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) -> None:
-    """Promise the jobs of an item that was written in this very transaction, so that nobody can have promised them before."""
+    """Promise the jobs of an item that was written in this very transaction."""
     for kind in PER_ITEM:
-        job = _job(kind, item_id=item_id, sha256=sha256, payload={}, now=now)
-        session.add(job)
-        _ring(session, job.lane)
+        enqueue(session, kind=kind, item_id=item_id, sha256=sha256, now=now)
 
 
 def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJob | None:
-    """Take the next due job of the lane (priority, then age), or one whose worker was not heard of in time.
+    """Take the next job of the lane that is due, or whose worker was not heard of in time; None if there is none.
 
     A job whose lease ran out with its attempts spent is dead: whatever it does to a worker, it did it often enough.
     """
-    lost = and_(Job.state == "running", Job.lease_until < now)
+    session.execute(_WAKE, {"in_lane": lane, "at": now}, execution_options=_ALONE)
+    under = 1 << 30
+    while heads := session.execute(HEADS, {"lane": lane, "under": under}).all():
+        for head in heads:
+            taking = {"in_lane": lane, "of": head.priority, "for": head.agency, "by": owner, "at": now, "until": now + LEASE}
+            row = session.execute(_TAKE, taking, execution_options=_ALONE).first()
+            if row is not None:
+                _served(session, lane, head.agency, first=head.served_at is None, now=now)
+                return ClaimedJob(row.id, row.kind, row.lane, row.item_id or 0, row.sha256 or "", row.payload, row.attempt, owner)
+        under = heads[0].priority  # others are taking the last jobs of this priority: one of a lower is ours
+    return None
+
+
+_LATE = (
+    select(JOBS.c.id)
+    .where(JOBS.c.lane == bindparam("in_lane"), JOBS.c.lease_until.is_not(None), JOBS.c.lease_until < bindparam("at"))
+    .order_by(JOBS.c.lease_until)
+    .limit(_AT_ONCE)
+    .with_for_update(skip_locked=True)
+    .cte("late")
+)
+_SPENT = and_(JOBS.c.state == "running", JOBS.c.attempt >= MAX_ATTEMPTS)
+_WAKE = (
+    update(JOBS)
+    .where(JOBS.c.id.in_(select(_LATE.c.id)))
+    .values(
+        state=case((_SPENT, "dead"), else_="waiting"),
+        error=case((_SPENT, "worker_lost"), else_=JOBS.c.error),
+        ended_at=case((_SPENT, bindparam("at")), else_=JOBS.c.ended_at),
+        turn=same_turn(),
+        lease_owner=None,
+        lease_until=None,
+    )
+)
+_NEXT = (
+    select(JOBS.c.id)
+    .where(
+        JOBS.c.lane == bindparam("in_lane"),
+        JOBS.c.priority == bindparam("of"),
+        JOBS.c.agency == bindparam("for"),
+        ready(),
+    )
+    .order_by(JOBS.c.turn, JOBS.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(JOBS)
+    .where(JOBS.c.id == _NEXT.scalar_subquery())
+    .values(
+        state="running",
+        lease_owner=bindparam("by"),
+        lease_until=bindparam("until"),
+        attempt=JOBS.c.attempt + 1,
+        started_at=bindparam("at"),
+        permille=0,
+        note="",
+    )
+    .returning(JOBS.c.id, JOBS.c.kind, JOBS.c.lane, JOBS.c.item_id, JOBS.c.sha256, JOBS.c.payload, JOBS.c.attempt)
+)
+
+
+def _served(session: Session, lane: str, agency: str, *, first: bool, now: Instant) -> None:
+    """Note that an agency was served, after all others of the lane whatever the clock says; nobody waits to note it."""
+    others = TURNS.alias("others")
+    last = select(func.max(others.c.served_at)).where(others.c.lane == lane).scalar_subquery()
+    at = case((last >= now, last + 1), else_=literal(now))
+    if first:
+        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+        session.execute(dialect.insert(TURNS).values(lane=lane, agency=agency, served_at=at).on_conflict_do_nothing())
+        return
+    free = select(TURNS.c.agency).where(TURNS.c.lane == lane, TURNS.c.agency == agency).with_for_update(skip_locked=True)
     session.execute(
-        update(Job)
-        .where(Job.lane == lane, lost, Job.attempt >= MAX_ATTEMPTS)
-        .values(state="dead", error="worker_lost", ended_at=now, lease_owner=None, lease_until=None)
+        update(TURNS)
+        .where(TURNS.c.lane == lane, TURNS.c.agency == free.scalar_subquery())
+        .values(served_at=at)
+        .execution_options(**_ALONE)
     )
-    due = or_(and_(Job.state == "waiting", Job.run_after <= now), lost)
-    chosen = (
-        select(Job.id)
-        .where(Job.lane == lane, due)
-        .order_by(Job.priority.desc(), Job.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    row = session.execute(
-        update(Job)
-        .where(Job.id == chosen.scalar_subquery())
-        .values(
-            state="running",
-            lease_owner=owner,
-            lease_until=now + LEASE,
-            attempt=Job.attempt + 1,
-            started_at=now,
-            permille=0,
-            note="",
-        )
-        .returning(Job.id, Job.kind, Job.lane, Job.item_id, Job.sha256, Job.payload, Job.attempt)
-    ).first()
-    if row is None:
-        return None
-    return ClaimedJob(
-        id=row.id,
-        kind=row.kind,
-        lane=row.lane,
-        item_id=row.item_id or 0,
-        sha256=row.sha256 or "",
-        payload=row.payload,
-        attempt=row.attempt,
-        owner=owner,
-    )
+
+
+def anything_due(session: Session, *, lane: str, now: Instant) -> bool:
+    """Say whether a claim would find a job, so that whoever looks for nothing writes nothing."""
+    late = exists().where(JOBS.c.lane == lane, JOBS.c.lease_until.is_not(None), JOBS.c.lease_until < now)
+    return bool(session.scalar(select(or_(exists().where(JOBS.c.lane == lane, ready()), late))))
 
 
 def keep(session: Session, job: ClaimedJob, *, permille: int, note: str, now: Instant) -> None:
@@ -156,14 +253,15 @@ def fail(session: Session, job: ClaimedJob, *, error: str, tail: str, again: boo
         LeaseLost: the job is no longer this worker's.
     """
     dead = not again or job.attempt >= MAX_ATTEMPTS
+    again_at = now if dead else retry_at(job.attempt, now=now)
     _mine(
         session,
         job,
         state="dead" if dead else "waiting",
-        run_after=now if dead else retry_at(job.attempt, now=now),
+        run_after=again_at,
         ended_at=now if dead else None,
         lease_owner=None,
-        lease_until=None,
+        lease_until=None if dead else again_at,
         error=error[:80],
         error_tail=tail[-TAIL:],
     )
@@ -175,21 +273,27 @@ def hand_back(session: Session, job: ClaimedJob, *, now: Instant) -> None:
     Raises:
         LeaseLost: the job is no longer this worker's.
     """
-    _mine(session, job, state="waiting", run_after=now, lease_owner=None, lease_until=None, attempt=job.attempt - 1)
+    attempt = job.attempt - 1
+    _mine(session, job, state="waiting", run_after=now, turn=same_turn(), lease_owner=None, lease_until=None, attempt=attempt)
+    _ring(session, job.lane)
 
 
 def release(session: Session, *, now: Instant) -> None:
-    """Put back every running job: for a worker that knows itself to be the only one, whose predecessor is therefore gone.
+    """End every lease: for a worker that knows itself to be the only one, whose predecessor is therefore gone.
 
-    A job that has spent its attempts is dead: it took a worker with it each time.
+    The next claim finds those jobs as it finds any whose worker was not heard of.
     """
-    running = Job.state == "running"
-    session.execute(
-        update(Job)
-        .where(running, Job.attempt >= MAX_ATTEMPTS)
-        .values(state="dead", error="worker_lost", ended_at=now, lease_owner=None, lease_until=None)
-    )
-    session.execute(update(Job).where(running).values(state="waiting", run_after=now, lease_owner=None, lease_until=None))
+    session.execute(update(JOBS).where(JOBS.c.state == "running").values(lease_until=now - 1), execution_options=_ALONE)
+
+
+def settle(session: Session, *, now: Instant) -> None:
+    """Bring back what lies further ahead than any lease or pause can: the clock was set back since it was written.
+
+    A worker that is alive renews its lease long before it runs out, by the new clock.
+    """
+    for state, most in (("running", LEASE), ("waiting", LONGEST_PAUSE)):
+        astray = and_(JOBS.c.state == state, JOBS.c.lease_until.is_not(None), JOBS.c.lease_until > now + most)
+        session.execute(update(JOBS).where(astray).values(lease_until=now + most), execution_options=_ALONE)
 
 
 def rerun(session: Session, *, job_id: int, by: PersonCaller, now: Instant) -> None:
@@ -199,15 +303,30 @@ def rerun(session: Session, *, job_id: int, by: PersonCaller, now: Instant) -> N
         NotFound: there is no such job.
         JobNotDead: it has not failed for good.
     """
-    job = session.get(Job, job_id)
+    job = session.get(Job, job_id, with_for_update=True)
     if job is None:
         raise NotFound(what="job", id=job_id)
     if job.state != "dead":
         raise JobNotDead(state=job.state)
-    job.state, job.attempt, job.run_after, job.ended_at = "waiting", 0, now, None
-    job.note = f"rerun by {by.login}"[:80]
-    session.flush()
+    session.execute(
+        update(JOBS)
+        .where(JOBS.c.id == job_id)
+        .values(state="waiting", attempt=0, run_after=now, ended_at=None, turn=same_turn(), note=f"rerun by {by.login}"[:80]),
+        execution_options=_ALONE,
+    )
+    session.expire(job)
     _ring(session, job.lane)
+
+
+def hasten(session: Session, *, sha256: str, kinds: Sequence[str]) -> None:
+    """Let work on these bytes that waits go before all else in its lane: somebody looks at a page and waits for it."""
+    waits = (JOBS.c.sha256 == sha256, JOBS.c.state == "waiting", JOBS.c.kind.in_(kinds), JOBS.c.priority < AWAITED)
+    found = session.execute(select(JOBS.c.id, JOBS.c.lane, JOBS.c.agency, JOBS.c.source, JOBS.c.turn).where(*waits)).all()
+    for job in found:
+        turn = first_turn(lane=job.lane, priority=AWAITED, agency=job.agency, source=job.source, otherwise=job.turn)
+        session.execute(
+            update(JOBS).where(JOBS.c.id == job.id, *waits).values(priority=AWAITED, turn=turn), execution_options=_ALONE
+        )
 
 
 def of_item(session: Session, item_id: int, sha256: str) -> list[JobView]:
@@ -229,44 +348,69 @@ def counts(session: Session) -> dict[str, int]:
     return found
 
 
-def next_due(session: Session, *, lane: str) -> Instant | None:
-    """Return when the lane's earliest waiting job is due, or its earliest lease runs out."""
-    when = case((Job.state == "waiting", Job.run_after), else_=Job.lease_until)
-    found = session.scalar(select(func.min(when)).where(Job.lane == lane, Job.state.in_(("waiting", "running"))))
-    return None if found is None else Instant(found)
+def failed(session: Session) -> int:
+    """Return how many jobs are dead: what every page shows, so that it asks for no more than this."""
+    return session.scalar(select(func.count()).where(Job.state == "dead")) or 0
 
 
-def waits(session: Session, *, lane: str, above: int, now: Instant) -> bool:
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """One lane of the queue: how many jobs are in which state, and since when the oldest of those that may be claimed has been due."""
+
+    name: str
+    waiting: int
+    running: int
+    dead: int
+    oldest: Instant | None
+
+
+def lanes(session: Session) -> list[LaneView]:
+    """Return the lanes in their order; a job that failed and waits for its next try is waiting and not due, so does not age."""
+    states = ("waiting", "running", "dead")
+    counted = select(Job.lane, Job.state, func.count()).where(Job.state.in_(states)).group_by(Job.lane, Job.state)
+    found = {(lane, state): count for lane, state, count in session.execute(counted)}
+    seen: list[LaneView] = []
+    for name in LANES:
+        oldest = session.scalar(select(func.min(JOBS.c.run_after)).where(JOBS.c.lane == name, ready()))
+        waiting, running, dead = (found.get((name, state), 0) for state in states)
+        seen.append(LaneView(name, waiting, running, dead, None if oldest is None else Instant(oldest)))
+    return seen
+
+
+def due(session: Session, *, lane: str, most: int, now: Instant) -> int:
+    """Return how many jobs of the lane a claim would find, counting no further than `most`."""
+    waiting = select(JOBS.c.id).where(JOBS.c.lane == lane, ready()).limit(most).subquery()
+    late = JOBS.c.lease_until.is_not(None) & (JOBS.c.lease_until < now)
+    overdue = select(JOBS.c.id).where(JOBS.c.lane == lane, late).limit(most).subquery()
+    found = sum(session.scalar(select(func.count()).select_from(each)) or 0 for each in (waiting, overdue))
+    return min(found, most)
+
+
+def waits(session: Session, *, lane: str, above: int) -> bool:
     """Say whether a job of a higher priority than `above` is due in the lane: a long job that keeps what it made lets it go first."""
-    due = (Job.lane == lane, Job.state == "waiting", Job.run_after <= now, Job.priority > above)
-    return session.scalar(select(Job.id).where(*due).limit(1)) is not None
+    return session.scalar(select(JOBS.c.id).where(JOBS.c.lane == lane, JOBS.c.priority > above, ready()).limit(1)) is not None
+
+
+def _whose(session: Session, item_id: int | None) -> tuple[str, str]:
+    """Return the agency and the source that a job about this item is done for."""
+    item = None if item_id is None else session.get(Item, item_id)
+    if item is None:
+        return "", "archive"
+    if item.station_id is not None:
+        return item.agency, f"station:{item.station_id}"
+    return item.agency, "archive" if item.person_id is None else f"person:{item.person_id}"
 
 
 def _ring(session: Session, lane: str) -> None:
     session.info.setdefault(RING, []).append(lane)
 
 
-def _job(kind: str, *, item_id: int, sha256: str, payload: Mapping[str, Any], now: Instant) -> Job:
-    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
-    work = KINDS[kind]
-    return Job(
-        kind=kind,
-        lane=work.lane,
-        key=":".join([kind, subject, *(str(payload[name]) for name in sorted(payload))]),
-        item_id=item_id,
-        sha256=sha256,
-        payload=dict(payload),
-        priority=work.priority,
-        run_after=now,
-        created_at=now,
-    )
-
-
 def _mine(session: Session, job: ClaimedJob, **values: object) -> None:
     result = session.execute(
-        update(Job)
-        .where(Job.id == job.id, Job.state == "running", Job.lease_owner == job.owner, Job.attempt == job.attempt)
-        .values(**values)
+        update(JOBS)
+        .where(JOBS.c.id == job.id, JOBS.c.state == "running", JOBS.c.lease_owner == job.owner, JOBS.c.attempt == job.attempt)
+        .values(**values),
+        execution_options=_ALONE,
     )
     assert isinstance(result, CursorResult)
     if result.rowcount != 1:
@@ -276,7 +420,7 @@ def _mine(session: Session, job: ClaimedJob, **values: object) -> None:
 def _views(session: Session, where: Any, *, limit: int, newest: bool = False) -> list[JobView]:  # noqa: ANN401 - a column expression
     rows = session.execute(
         select(Job, Item.number, Item.name)
-        .join(Item, Item.id == Job.item_id)
+        .outerjoin(Item, Item.id == Job.item_id)
         .where(where)
         .order_by(Job.id.desc() if newest else Job.id)
         .limit(limit)
@@ -286,8 +430,8 @@ def _views(session: Session, where: Any, *, limit: int, newest: bool = False) ->
             id=job.id,
             kind=job.kind,
             state=job.state,
-            number=number,
-            item_name=name,
+            number=number or "",
+            item_name=name or "",
             permille=job.permille,
             note=job.note,
             attempt=job.attempt,

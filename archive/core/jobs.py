@@ -9,6 +9,8 @@ from archive.core.instant import SECOND, Instant
 LEASE = 60 * SECOND
 """How long a claim holds without a heartbeat: long enough for a loaded machine, short enough that a dead worker is noticed."""
 HEARTBEAT = 15 * SECOND
+LONGEST_PAUSE = 600 * SECOND
+"""The longest wait between two attempts."""
 MAX_ATTEMPTS = 3
 TAIL = 4000
 """Characters of a tool's last words that are kept."""
@@ -33,9 +35,9 @@ KINDS: dict[str, Work] = {
     "rendition": Work("heavy", 50),
     "photo": Work("media", 70),
     "pages": Work("media", 65),
+    "extend_locks": Work("verify", 90),  # a lock that ran out protects nothing
     "take_in": Work("verify", 85),  # a station waits for its receipt, and for the room on its recorder
     "restore": Work("verify", 70),
-    "extend_locks": Work("verify", 30),
     "canary": Work("verify", 25),
     "replicate": Work("verify", 20),
     "prune": Work("quick", 5),
@@ -45,9 +47,11 @@ KINDS: dict[str, Work] = {
     "notes": Work("media", 35),
     "stream_hash": Work("media", 30),
 }
+AWAITED = 95
+"""The priority of what somebody looks at a page for: before all that nobody waits for."""
 LANES = ("quick", "verify", "media", "heavy")
 
 
 def retry_at(attempt: int, *, now: Instant) -> Instant:
     """Return when a job that failed its `attempt`-th time is due again: 5 s, then 20 s, then 80 s, never more than 10 min."""
-    return Instant(now + min(5 * 4 ** (attempt - 1), 600) * SECOND)
+    return Instant(now + min(5 * 4 ** (attempt - 1) * SECOND, LONGEST_PAUSE))
