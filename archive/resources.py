@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -16,6 +16,8 @@ from archive.actions.jobs import RING
 from archive.adapters.doorbell import Doorbell
 from archive.adapters.jail import Jail
 from archive.adapters.local_store import LocalStore
+from archive.adapters.peers import Peers
+from archive.adapters.s3_incoming import Incoming
 from archive.adapters.signing import Signer, open_signer
 from archive.adapters.spool import Spool
 from archive.core.instant import Instant
@@ -37,6 +39,10 @@ class Resources:
     signer: Signer
     jail: Jail
     bell: Bell
+    incoming: Incoming | None = None
+    """Where stations send to straight; production only."""
+    peers: Peers = field(default_factory=lambda: Peers(Settings.model_fields["web_gone_seconds"].default))
+    """What was seen of the web hosts."""
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -137,6 +143,7 @@ def _embedded(settings: Settings, *, new: bool) -> Resources:
         signer=open_signer(settings.keys, name=settings.signer_name),
         jail=Jail.probe(),
         bell=Doorbell(bell_path(settings)),
+        peers=Peers(settings.web_gone_seconds),
     )
 
 

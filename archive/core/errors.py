@@ -216,6 +216,18 @@ class BodyStalled(Refusal):
     code = "body_stalled"
 
 
+class WrongWay(Refusal):
+    """These bytes go the other way: straight to the store or through the archive itself, as the answer to the upload's creation said."""
+
+    code = "wrong_way"
+
+
+class PartsDiffer(Refusal):
+    """What the store has of a direct upload is not what its signed manifest says: parts are missing, or of another size."""
+
+    code = "parts_differ"
+
+
 class RangeUnsatisfiable(Refusal):
     """The asked range lies outside the file."""
 

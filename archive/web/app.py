@@ -19,7 +19,7 @@ from archive.core.access import Act
 from archive.core.errors import LiuhenError
 from archive.resources import Resources
 from archive.web import errors, intake
-from archive.web.api import cases, items, receipts, releases, rules, runs, stations, uploads
+from archive.web.api import cases, direct, items, receipts, releases, rules, runs, stations, uploads
 from archive.web.api import jobs as jobs_api
 from archive.web.api import pages as page_pictures
 from archive.web.identity import allow
@@ -87,7 +87,7 @@ def create_app(resources: Resources) -> FastAPI:
     app.state.resources = resources
     app.add_middleware(SecurityHeaders)
     errors.install(app, page_of=error_page)
-    ours = (uploads, stations, receipts, runs, items, page_pictures, releases, rules, cases, jobs_api)
+    ours = (uploads, direct, stations, receipts, runs, items, page_pictures, releases, rules, cases, jobs_api)
     for router in (*(module.router for module in ours), pages):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")

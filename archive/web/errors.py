@@ -40,6 +40,8 @@ STATUS: dict[str, int] = {
     "offset_conflict": 409,
     "parts_apart": 409,
     "parts_unfinished": 409,
+    "parts_differ": 409,
+    "wrong_way": 409,
     "upload_taken_over": 409,
     "numbers_spent": 409,
     "lease_lost": 409,

@@ -58,6 +58,7 @@ CONDITION: Mapping[str, str] = {
 
 UPLOAD: Mapping[str, str] = {
     "receiving": N_("Receiving"),
+    "arrived": N_("Arrived, not taken in yet"),
     "stored": N_("Stored"),
     "refused": N_("Refused"),
     "terminated": N_("Ended by the sender"),
@@ -67,6 +68,7 @@ UPLOAD: Mapping[str, str] = {
 JOB_KIND: Mapping[str, str] = {
     "examine": N_("Examine"),
     "read_back": N_("Read back and verify"),
+    "take_in": N_("Take in what a station sent to the store"),
     "assemble": N_("Put the document together"),
     "storyboard": N_("Storyboard"),
     "waveform": N_("Waveform"),
