@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     RELEASED = "release"
     RELEASE_BARRED = "release barred"
     RULE_SET = "rule change"
+    STORE_TRIED = "store trial"
     BOUND = "binding"
     UNBOUND = "unbinding"
     STATION_ENROLLED = "station enrolment"

@@ -14,8 +14,8 @@ import hashlib
 from enum import IntEnum
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, select, text
+from sqlalchemy.orm import QueryableAttribute, Session
 
 from archive.records.base import Base
 from archive.records.cases import Case
@@ -54,6 +54,8 @@ class Noun(IntEnum):
     """What is bound to a case."""
     RULE = 110
     """Which version of a rule is the last."""
+    STORE = 115
+    """What the last trial of an object store showed."""
     VIEWING = 120
     """Whether a look goes on."""
     CUSTODY = 999
@@ -92,6 +94,17 @@ def row(session: Session, table: type[Row], key: Any) -> Row | None:  # noqa: AN
 def own(session: Session, table: type[Base], key: object) -> None:
     """Say that this transaction wrote the row of this key itself, so that nobody needs to be waited for."""
     session.info.setdefault(_HELD, {})[_ROWS[table], _name(key)] = None
+
+
+def passing(session: Session, noun: Noun, key: str = "") -> None:
+    """Say that the statement at hand waits by itself for whoever holds this: a row that two write at once."""
+    _take(session, noun, key)
+
+
+def sweep(session: Session, key: QueryableAttribute[Any], *over: ColumnElement[bool]) -> None:
+    """Remove the rows that are over, by their primary key, but those that somebody else has in hand: a sweep waits for nobody."""
+    chosen = select(key).where(*over).with_for_update(skip_locked=True)
+    session.execute(delete(key.class_).where(key.in_(chosen)).execution_options(synchronize_session=False))
 
 
 _LOCK: Final = text("SELECT pg_advisory_xact_lock(:name)")

@@ -130,6 +130,7 @@ EVENT: Mapping[str, str] = {
     "release": N_("Removed from the carrier"),
     "release barred": N_("Kept on the carrier"),
     "rule change": N_("Rule changed"),
+    "store trial": N_("Object store tried"),
     "case opening": N_("Case opened"),
     "binding": N_("Bound to a case"),
     "unbinding": N_("Unbound from a case"),
