@@ -7,13 +7,14 @@ Not guaranteed: anything a partial upload's metadata says. It is given back on a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from archive.actions import intent
+from archive.actions import hosts, intent
 from archive.core import manifest as manifests
 from archive.core import tus
 from archive.core.access import Caller, Nobody, PersonCaller, StationCaller
@@ -31,10 +32,11 @@ from archive.core.errors import (
 from archive.core.instant import Instant
 from archive.core.note import Verify
 from archive.core.tus import Concat
+from archive.records import locks
 from archive.records.items import Item
 from archive.records.people import Person
 from archive.records.stations import Station
-from archive.records.uploads import Quarantined, Upload
+from archive.records.uploads import Upload
 from archive.records.uploads import receiving as receiving_rows
 
 MAX_NAME = 1024
@@ -44,7 +46,9 @@ MAX_NAME = 1024
 class UploadView:
     """An upload as the rest of the house sees it; sizes in bytes, `length` None while it is not known.
 
-    `parts` of a final upload are their addresses as they were sent.
+    `parts` of a final upload are their addresses as they were sent. `part_size` is set where a station sends its parts straight
+    to the store. `host` is the web host whose spool holds the bytes, None in an archive that has but one. `multipart` names the store's own
+    upload of what came so far.
     """
 
     id: str
@@ -64,19 +68,14 @@ class UploadView:
     same_bytes_as: str | None
     refusal: str | None
     sent_metadata: str
+    part_size: int | None = None
+    host: str | None = None
+    multipart: Mapping[str, Any] | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class QuarantinedView:
-    """Bytes kept aside because they were not what was declared."""
-
-    upload_id: str
-    name: str
-    declared: Digest
-    actual: Digest
-    size: int
-    source: str
-    at: Instant
+    @property
+    def direct(self) -> bool:
+        """Whether its bytes go straight to the store and none of them through a spool."""
+        return self.part_size is not None
 
 
 def create(
@@ -91,12 +90,15 @@ def create(
     expires_at: Instant,
     concat: Concat | None = None,
     maximum: int = tus.MAX_INTEGER,
+    host: str = "",
+    gone: Collection[str] = (),
 ) -> str:
     """Open an upload of `length` bytes, or of a length that is said later, and return its id.
 
     A station's upload comes with its signed manifest, which binds the bytes and says their number; a person's may declare a digest. The
     same signed manifest again is a station that did not hear our answer: it gets the upload that it opened, so that nothing is taken in
-    twice. A partial upload needs no manifest; the final one brings it.
+    twice; one whose bytes lay on a web host that is `gone` ends, and a new one is opened. A partial upload needs no manifest; the final one
+    brings it. `host` is the web host that will hold the bytes.
 
     Raises:
         SignInRequired: nobody may upload.
@@ -107,7 +109,19 @@ def create(
         Malformed: a name, digest or manifest has not the form it must have.
         UploadTooLarge: the manifest says more bytes than `maximum`.
     """
-    made = drafted(session, upload_id, caller=caller, length=length, metadata=metadata, verify=verify, now=now, concat=concat)
+    hold_manifest(session, metadata)
+    made = drafted(
+        session,
+        upload_id,
+        caller=caller,
+        length=length,
+        metadata=metadata,
+        verify=verify,
+        now=now,
+        concat=concat,
+        host=host,
+        gone=gone,
+    )
     if isinstance(made, str):
         return made
     if made.length is not None and made.length > maximum:
@@ -115,14 +129,22 @@ def create(
     return opened(session, made, now=now, expires_at=expires_at)
 
 
-def add(session: Session, drafted_before: Upload, *, now: Instant, expires_at: Instant) -> str:
+def add(session: Session, drafted_before: Upload, *, now: Instant, expires_at: Instant, gone: Collection[str] = ()) -> str:
     """Write an upload that was drafted in another transaction, unless the same manifest has come meanwhile; return which one it is.
 
     Raises:
         As `opened` does.
     """
-    known = _by_manifest(session, drafted_before, now=now)
-    return opened(session, drafted_before, now=now, expires_at=expires_at) if known is None else known
+    if drafted_before.signature is not None:
+        locks.hold(session, locks.Noun.MANIFEST, drafted_before.signature.hex())
+    known = _by_manifest(session, drafted_before, now=now, gone=gone)
+    return opened(session, drafted_before, now=now, expires_at=expires_at, gone=gone) if known is None else known
+
+
+def hold_manifest(session: Session, metadata: Mapping[str, bytes]) -> None:
+    """Wait until nobody else opens an upload by the same signed manifest, if one came; taken before the uploads' rows are."""
+    if signature := metadata.get("signature"):
+        locks.hold(session, locks.Noun.MANIFEST, signature.hex())
 
 
 def find(session: Session, upload_id: str) -> UploadView:
@@ -188,51 +210,21 @@ def terminate(session: Session, upload_id: str, *, now: Instant) -> None:
     session.flush()
 
 
-def expire(session: Session, *, now: Instant) -> list[str]:
-    """End every upload whose time has run out and return their ids."""
-    ended = [row for row in receiving_rows(session) if row.expires_at <= now]
-    for row in ended:
-        row.state, row.ended_at = "expired", now
+def expire(session: Session, *, now: Instant, host: str | None = None) -> list[str]:
+    """End every upload whose time has run out, or those of one web host, and return their ids."""
+    ended = []
+    for upload_id in sorted(row.id for row in _under_way(session, host) if row.expires_at <= now):
+        row = locks.row(session, Upload, upload_id)
+        if row is not None and row.state == "receiving" and row.expires_at <= now:
+            row.state, row.ended_at = "expired", now
+            ended.append(row.id)
     session.flush()
-    return [row.id for row in ended]
+    return ended
 
 
-def receiving(session: Session) -> list[UploadView]:
-    """Return every upload that is under way, oldest first."""
-    return [_view(session, row) for row in receiving_rows(session)]
-
-
-def quarantined(session: Session, *, limit: int = 50, after: str | None = None) -> list[QuarantinedView]:
-    """Return what is kept aside, newest first; `after` is the upload's id of the last row seen."""
-    seen = None if after is None else session.get(Quarantined, after[:64])
-    query = (
-        select(Quarantined, Upload, Station.name, Person.name)
-        .join(Upload, Upload.id == Quarantined.upload_id)
-        .outerjoin(Station, Station.id == Upload.station_id)
-        .outerjoin(Person, Person.id == Upload.person_id)
-        .order_by(Quarantined.at.desc(), Quarantined.upload_id)
-        .limit(limit)
-    )
-    if seen is not None:
-        tie = and_(Quarantined.at == seen.at, Quarantined.upload_id > seen.upload_id)
-        query = query.where(or_(Quarantined.at < seen.at, tie))
-    return [
-        QuarantinedView(
-            kept.upload_id,
-            kept.name,
-            Digest(kept.declared_sha256),
-            Digest(kept.actual_sha256),
-            kept.size,
-            station or person or "",
-            Instant(kept.at),
-        )
-        for kept, _upload, station, person in session.execute(query)
-    ]
-
-
-def quarantined_count(session: Session) -> int:
-    """Return how much is kept aside."""
-    return session.scalar(select(func.count()).select_from(Quarantined)) or 0
+def receiving(session: Session, *, host: str | None = None) -> list[UploadView]:
+    """Return every upload that is under way, or those whose bytes one web host holds, oldest first."""
+    return [_view(session, row) for row in _under_way(session, host)]
 
 
 def row_of(session: Session, upload_id: str) -> Upload:
@@ -272,6 +264,8 @@ def drafted(
     verify: Verify,
     now: Instant,
     concat: Concat | None,
+    host: str = "",
+    gone: Collection[str] = (),
 ) -> Upload | str:
     """Return the row for a new upload, or the id of the one that a station opened by the same manifest; nothing is written.
 
@@ -289,6 +283,7 @@ def drafted(
         name=_name(metadata),
         sent_metadata=tus.format_metadata(metadata),
         created_at=now,
+        host=host or None,
     )
     if isinstance(caller, StationCaller):
         row.station_id = caller.id
@@ -301,7 +296,7 @@ def drafted(
         if signed.size != (signed.size if length is None else length) or (declared is not None and declared != signed.sha256):
             raise ManifestWrong(reason="describes_another_upload", station=caller.name)
         row.manifest, row.signature, row.length = encoded, signature, signed.size
-        if (known := _by_manifest(session, row, now=now)) is not None:
+        if (known := _by_manifest(session, row, now=now, gone=gone)) is not None:
             return known
         row.name, declared, row.intent = signed.name, signed.sha256, intent.of_manifest(signed)
     else:
@@ -310,33 +305,44 @@ def drafted(
     return row
 
 
-def opened(session: Session, row: Upload, *, now: Instant, expires_at: Instant) -> str:
-    """Write what `drafted` made, and return its id.
+def opened(session: Session, row: Upload, *, now: Instant, expires_at: Instant, gone: Collection[str] = ()) -> str:
+    """Write what `drafted` made, and return its id; what the same manifest had opened on a host that is gone ends.
 
     Raises:
         Malformed, PageTaken: it is a page of a document that it does not fit.
     """
     row.expires_at = expires_at
+    if gone and row.signature is not None:
+        hosts.lose_by_manifest(session, row, gone=gone, now=now)
     intent.open_paper(session, row, now=now)
     session.add(row)
     session.flush()
+    locks.own(session, Upload, row.id)
     return row.id
 
 
-def _by_manifest(session: Session, row: Upload, *, now: Instant) -> str | None:
-    """Return the upload that a station opened by the same signed manifest, if it did and it stands."""
+def _by_manifest(session: Session, row: Upload, *, now: Instant, gone: Collection[str]) -> str | None:
+    """Return the upload that a station opened by the same signed manifest, if it did, and its bytes are not on a host that is gone."""
     if row.signature is None:
         return None
+    here = or_(Upload.host.is_(None), Upload.host.not_in(gone), Upload.direct)
+    under_way = and_(Upload.state == "receiving", Upload.expires_at > now, here)
     return session.scalar(
         select(Upload.id)
         .where(Upload.signature == row.signature, Upload.manifest == row.manifest, Upload.station_id == row.station_id)
-        .where(or_(Upload.state == "stored", and_(Upload.state == "receiving", Upload.expires_at > now)))
+        .where(or_(Upload.state.in_(("stored", "arrived")), under_way))
         .limit(1)
     )
 
 
+def _under_way(session: Session, host: str | None) -> list[Upload]:
+    return [row for row in receiving_rows(session) if not row.direct and host in {None, row.host or ""}]
+
+
 def _receiving(session: Session, upload_id: str) -> Upload:
-    row = row_of(session, upload_id)
+    row = locks.row(session, Upload, upload_id)
+    if row is None:
+        raise NotFound(what="upload", id=upload_id[:64])
     if row.state != "receiving":
         raise UploadGone(id=upload_id, state=row.state)
     return row
@@ -400,4 +406,7 @@ def _view(session: Session, row: Upload) -> UploadView:
         same_bytes_as=None if same is None else same.number,
         refusal=row.refusal,
         sent_metadata=row.sent_metadata,
+        host=row.host,
+        multipart=row.multipart,
+        part_size=int((row.multipart or {}).get("part_size", 0)) if row.direct else None,
     )

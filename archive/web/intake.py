@@ -87,13 +87,15 @@ def told(view: UploadView) -> Accepted:
 def sweep(resources: Resources, now: Instant) -> Swept:
     """Take in what is whole, end what has expired, and drop bytes that belong to no upload under way.
 
-    Done at start, so that what a crash interrupted is finished before anybody asks, and from time to time after.
+    Done at start, so that what a crash interrupted is finished before anybody asks, and from time to time after. Of several web hosts
+    each sees to the uploads whose bytes it holds.
     """
+    host = resources.settings.web_name
     with resources.reading() as session:
-        under_way = upload.receiving(session)
+        under_way = upload.receiving(session, host=host)
     taken_in = [view.id for view in under_way if _finish_if_whole(resources, view, now=now)]
     with resources.transaction() as session:
-        expired = upload.expire(session, now=now)
+        expired = upload.expire(session, now=now, host=host)
     failpoint("upload.expired")
     dropped = [upload_id for upload_id in resources.spool.ids() if not _wanted(resources, upload_id)]
     for upload_id in dropped:

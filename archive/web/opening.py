@@ -15,17 +15,18 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from archive.actions import accession, concatenation, upload
+from archive.actions import accession, concatenation, direct, upload
 from archive.actions.accession import Accepted
 from archive.actions.upload import UploadView
 from archive.adapters import signing
 from archive.core import tus
 from archive.core.access import Caller
 from archive.core.digest import original_key
+from archive.core.errors import PartsApart
 from archive.core.instant import HOUR, Instant
 from archive.failpoints import failpoint
 from archive.resources import Resources
-from archive.web import intake
+from archive.web import hosting, intake
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Opening:
         asked: What the headers say.
         metadata: The pairs of Upload-Metadata.
         now: When.
+        part_size: The size of the parts that are to go straight to the store; None: the bytes come here.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Opening:
     asked: tus.Creation
     metadata: Mapping[str, bytes]
     now: Instant
+    part_size: int | None = None
 
 
 def create(resources: Resources, opening: Opening) -> UploadView:
@@ -65,10 +68,14 @@ def create(resources: Resources, opening: Opening) -> UploadView:
             maximum=resources.settings.max_upload_bytes,
             now=opening.now,
             expires_at=expiry(resources, opening.now),
+            host=resources.settings.web_name,
+            gone=hosting.gone(resources),
         )
+        if opening.part_size is not None and upload_id == opening.id:
+            direct.mark(session, upload_id, part_size=opening.part_size)
         view = upload.find(session, upload_id)
     failpoint("upload.created")
-    if view.state == "receiving":
+    if view.state == "receiving" and not view.direct and hosting.holds(resources, view):
         resources.spool.begin(upload_id)
     failpoint("upload.begun")
     return view
@@ -83,6 +90,7 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
     Raises:
         As `create` and `archive.web.intake.finish` do.
     """
+    gone = hosting.gone(resources)
     with resources.reading() as session:
         found = upload.drafted(
             session,
@@ -93,6 +101,8 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
             verify=signing.verify,
             now=opening.now,
             concat=None,
+            host=resources.settings.web_name,
+            gone=gone,
         )
     if isinstance(found, str):
         return None
@@ -105,7 +115,8 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
         failpoint("small.put")
 
         def accept(session: Session) -> Accepted | None:
-            if upload.add(session, found, now=opening.now, expires_at=expiry(resources, opening.now)) != opening.id:
+            expires_at = expiry(resources, opening.now)
+            if upload.add(session, found, now=opening.now, expires_at=expires_at, gone=gone) != opening.id:
                 return None  # the same manifest came twice at once
             accepted = accession.accept(
                 session,
@@ -130,8 +141,17 @@ def look_at_parts(resources: Resources, opening: Opening) -> None:
     """Pass a final upload that is there already or could be made now, before anybody who writes to its parts is asked to stop.
 
     Raises:
+        PartsApart: the parts lie on different web hosts.
+        HostGone, Unavailable: they lie on another one, which is gone or may come back.
         As `archive.actions.concatenation.create` does.
     """
+    ids = [tus.part_id(part) for part in opening.asked.parts]
+    if len({tus.host_of(part) for part in ids}) > 1:
+        raise PartsApart(hosts=",".join(sorted({tus.host_of(part) for part in ids}))[:200])
+    for part in ids:
+        with resources.reading() as session:
+            view = upload.require_owner(session, part, opening.caller)
+        hosting.require_here(resources, view, now=opening.now)
     with resources.reading() as session:
         if concatenation.known_final(session, caller=opening.caller, parts=opening.asked.parts) is None:
             concatenation.final_length(
@@ -162,6 +182,7 @@ def create_final(resources: Resources, opening: Opening) -> UploadView:
             maximum=resources.settings.max_upload_bytes,
             now=opening.now,
             expires_at=expiry(resources, opening.now),
+            host=resources.settings.web_name,
         )
         view = upload.find(session, upload_id)
     failpoint("final.created")

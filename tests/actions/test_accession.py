@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DatabaseError
 
-from archive.actions import accession, custody, fixity, item, jobs, technical, upload
+from archive.actions import accession, custody, fixity, item, jobs, quarantine, technical, upload
 from archive.actions.fixity import Verdict
 from archive.adapters import signing
 from archive.core.access import Nobody, StationCaller
@@ -117,7 +117,7 @@ def test_bytes_that_are_not_those_declared_become_no_item(house):
         )
     with house.reading() as session:
         assert upload.find(session, upload_id).state == "refused"
-        assert [kept.actual for kept in upload.quarantined(session)] == [Digest.of(b"fake")]
+        assert [kept.actual for kept in quarantine.kept(session)] == [Digest.of(b"fake")]
         assert item.page(session, item.Filter()).total == 0
     with pytest.raises(UploadGone):
         house.accept(upload_id, b"film")

@@ -45,7 +45,7 @@ from archive.core.errors import (
 from archive.core.instant import SECOND, Instant
 from archive.core.tus import Concat
 from archive.resources import Resources
-from archive.web import errors, intake, opening
+from archive.web import errors, hosting, intake, opening, straight
 from archive.web.appending import Body, Gathered, Received, append, body_of, check_last_byte_again, gather, has_body
 from archive.web.identity import allow, resources_of
 from archive.web.lingering import Lingering
@@ -114,7 +114,9 @@ async def create(request: Request, caller: Creator) -> Response:
         maximum=resources.settings.max_upload_bytes,
     )
     metadata = tus.parse_metadata(request.headers.get("upload-metadata"))
-    wanted = Opening(secrets.token_hex(16), caller, asked, metadata, resources.now())
+    part_size = straight.offered(request, caller, asked)
+    host = resources.settings.web_name if part_size is None else ""  # any host answers for what none of them holds
+    wanted = Opening(tus.new_upload_id(host, secrets.token_hex(16)), caller, asked, metadata, resources.now(), part_size)
     if asked.concat is Concat.FINAL:
         return await _create_final(request, wanted)
     body = body_of(request)
@@ -136,13 +138,15 @@ async def create(request: Request, caller: Creator) -> Response:
 async def _create_ordinary(request: Request, wanted: Opening, body: Body, hold: Hold, gathered: Gathered | None) -> Response:
     """Open an upload and put what comes with it, or has come already, where it belongs."""
     resources = resources_of(request)
-    view = await run_sync(opening.create, resources, wanted)
-    headers = _at(request, view.id)
+    view = await run_sync(straight.create, resources, wanted)
+    headers = _at(request, view.id) | straight.told(view)
     if view.id != wanted.id:
         # A station that did not hear our answer opens the same upload again: it is told where that one stands.
         if view.state == "stored":
             return Response(status_code=201, headers=headers | _told(intake.told(view), view.length))
-        return Response(status_code=201, headers=headers | _progress(view, _shown(resources, view)))
+        # What another host has of it is that host's to say: asking it for the offset is the sender's next step.
+        stands = _progress(view, _shown(resources, view)) if hosting.holds(resources, view) or view.direct else {}
+        return Response(status_code=201, headers=headers | stands)
     received = Received(Ending.COMPLETE, 0, None)
     if has_body(request):
         room = resources.settings.max_upload_bytes if view.length is None else view.length
@@ -193,7 +197,7 @@ async def head(request: Request, upload_id: str, caller: Sender) -> Response:
         headers["Upload-Metadata"] = view.sent_metadata
     if view.concat is not None:
         headers["Upload-Concat"] = tus.format_concat(view.concat, view.parts)
-    headers |= _progress(view, _shown(resources, view))
+    headers |= _progress(view, _shown(resources, view)) | straight.told(view)
     if view.concat is Concat.FINAL and view.state != "stored":
         del headers["Upload-Offset"]  # tus 1.0.0, concatenation: it has one when its parts are joined
     return Response(status_code=200, headers=headers)
@@ -208,7 +212,7 @@ def status(request: Request, upload_id: str, caller: Sender) -> JSONResponse:
         {
             "id": view.id,
             "state": view.state,
-            "offset": _shown(resources, view) if view.state in {"receiving", "stored"} else None,
+            "offset": _shown(resources, view) if view.state in {"receiving", "arrived", "stored"} else None,
             "length": view.length,
             "concat": view.concat,
             "number": view.number,
@@ -233,6 +237,8 @@ async def patch(request: Request, upload_id: str, caller: Sender) -> Response:
     async with holds_of(request).take(upload_id, patience=_PATIENCE) as hold:
         view = await run_sync(_own, resources, upload_id, caller)
         _require_alive(view, now=now)
+        if view.direct:
+            raise UploadGone(id=upload_id, state="direct")
         maximum, shown = resources.settings.max_upload_bytes, _shown(resources, view)
         length = tus.settled_length(request.headers.get("upload-length"), length=view.length, stands=shown, maximum=maximum)
         room = tus.admit(claimed=claimed, shown=shown, length=length, body=body.size, maximum=maximum)
@@ -279,6 +285,8 @@ def _at(request: Request, upload_id: str) -> dict[str, str]:
 
 
 def _shown(resources: Resources, view: UploadView) -> int:
+    if view.direct:
+        return straight.shown(view)
     return tus.shown_offset(
         size=resources.spool.size(view.id),
         floor=view.floor,
@@ -307,12 +315,12 @@ def _accepted(accepted: Accepted, length: int | None) -> Response:
 
 
 def _require_alive(view: UploadView, *, now: Instant) -> None:
-    """Pass an upload that is under way or taken in.
+    """Pass an upload that is under way, has arrived or is taken in.
 
     Raises:
         UploadGone: It ended otherwise, or its time has run out and the next sweep will end it.
     """
-    if view.state == "stored" or (view.state == "receiving" and view.expires_at > now):
+    if view.state in {"arrived", "stored"} or (view.state == "receiving" and view.expires_at > now):
         return
     raise UploadGone(id=view.id, state="expired" if view.state == "receiving" else view.state)
 
@@ -321,7 +329,9 @@ def _own(resources: Resources, upload_id: str, caller: Caller) -> UploadView:
     if not tus.is_upload_id(upload_id):
         raise NotFound(what="upload")
     with resources.reading() as session:
-        return upload.require_owner(session, upload_id, caller)
+        view = upload.require_owner(session, upload_id, caller)
+    hosting.require_here(resources, view, now=resources.now())
+    return view
 
 
 def _no_page(request: Request, error: LiuhenError, status: int) -> NoReturn:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from archive.actions import upload
+from archive.actions import quarantine as aside
 from archive.core.access import Act, Caller
 from archive.web.identity import allow, resources_of
 from archive.web.pages import shapes
@@ -38,14 +38,14 @@ def quarantine(
 ) -> Response:
     """Show what is kept apart."""
     with resources_of(request).reading() as session:
-        rows = upload.quarantined(session, limit=PAGE + 1, after=after)
+        rows = aside.kept(session, limit=PAGE + 1, after=after)
         return page(
             request,
             caller,
             "quarantine.html",
             session=session,
             rows=rows[:PAGE],
-            total=upload.quarantined_count(session),
+            total=aside.count(session),
             after=after,
             next=rows[PAGE - 1].upload_id if len(rows) > PAGE else None,
         )
@@ -57,7 +57,7 @@ def export(request: Request, _caller: Annotated[Caller, Depends(allow(Act.UPLOAD
     resources = resources_of(request)
     say = catalogue(chosen(request)).gettext
     with resources.reading() as session:
-        rows = upload.quarantined(session, limit=10_000)
+        rows = aside.kept(session, limit=10_000)
     zone = resources.settings.tz
     return csv_answer(
         "quarantine.csv",
