@@ -43,7 +43,12 @@ PLANTED = {
     "no-framework-inside": [
         (inner, framework)
         for inner in ("archive.actions", "archive.adapters", "archive.records", "archive.ports", "archive.core")
-        for framework in ("fastapi", "celery")
+        for framework in ("fastapi", "uvicorn")
+    ],
+    "no-broker-inside": [
+        (inner, broker)
+        for inner in ("archive.actions", "archive.records", "archive.ports", "archive.core")
+        for broker in ("celery", "kombu")
     ],
     "core-is-pure": [
         ("archive.core", imported) for imported in ("pydantic", "os", "time", "random", "logging", "asyncio", "archive.ports")
