@@ -8,10 +8,14 @@
 `stop()` ends it as an operator would, `kill()` as a power cut would (server and worker child), `kill_server()` takes the web process
 alone; `start()` may follow each of them, over the same data and the same port. `settings={"LIUHEN_FAILPOINT": "…"}` arms a failpoint.
 `serve`'s output is in `server.log`; `dock(credential, *sources)` runs the real dock to its end.
+
+`profile="production"` puts PostgreSQL, RabbitMQ and S3 behind it, each its own part of the run's one server (tests/services.py): a migrated
+database, a virtual host, three buckets. `liuhen work` and `liuhen beat` then run beside `liuhen serve`, and `kill()` ends them as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -20,8 +24,10 @@ import time
 from typing import TYPE_CHECKING
 
 from archive.demo.server import Server
+from tests import services
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import httpx
@@ -29,11 +35,44 @@ if TYPE_CHECKING:
 AGENCY = {"LIUHEN_AGENCY": "131102", "LIUHEN_AGENCY_NAME": "桃城区市场监管局"}
 
 
+PROFILES = ("embedded", "production")
+
+
+@contextlib.contextmanager
+def production(keys: Path) -> Iterator[dict[str, str]]:
+    """Give the settings of a production archive of its own: nobody used its database, its virtual host or its buckets before."""
+    services.start_all()
+    buckets = services.fresh_buckets()
+    with services.fresh_database() as database:
+        yield {
+            "LIUHEN_PROFILE": "production",
+            "LIUHEN_DATABASE_URL": database,
+            "LIUHEN_BROKER_URL": services.fresh_vhost(),
+            "LIUHEN_S3_ENDPOINT": buckets.endpoint,
+            "LIUHEN_S3_ACCESS_KEY": buckets.access_key,
+            "LIUHEN_S3_SECRET_KEY": buckets.secret_key,
+            "LIUHEN_S3_ORIGINALS": buckets.originals,
+            "LIUHEN_S3_DERIVED": buckets.derived,
+            "LIUHEN_S3_INCOMING": buckets.incoming,
+            "LIUHEN_LOCK_DAYS": "1",
+            "LIUHEN_KEYS_DIR": str(keys),
+            "LIUHEN_WEB_NAME": "a",
+        }
+
+
 class RunningServer(Server):
     """A server under test; every `with` block ends what it started."""
 
-    def __init__(self, data_dir: Path, *, port: int | None = None, settings: dict[str, str] | None = None) -> None:
-        super().__init__(data_dir, port=port, settings={**AGENCY, **(settings or {})})
+    def __init__(
+        self, data_dir: Path, *, port: int | None = None, settings: dict[str, str] | None = None, profile: str = "embedded"
+    ) -> None:
+        self._engines = contextlib.ExitStack()
+        engines = {} if profile == "embedded" else self._engines.enter_context(production(data_dir / "keys"))
+        super().__init__(data_dir, port=port, settings={**AGENCY, **engines, **(settings or {})})
+
+    def __exit__(self, *_: object) -> None:
+        with self._engines:
+            self.stop()
 
     def kill_server(self) -> None:
         """Kill the web process alone and wait for it; its worker child has to notice by itself."""

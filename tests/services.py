@@ -15,6 +15,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -148,6 +149,13 @@ def rabbitmq() -> RabbitMQ:
 def ceph() -> Ceph:
     """Return the run's object store."""
     return _shared("ceph", Ceph)
+
+
+def start_all() -> None:
+    """Start whichever of the three does not run yet, all at once."""
+    with ThreadPoolExecutor() as pool:
+        for started in [pool.submit(start) for start in (rabbitmq, ceph, postgres)]:
+            started.result()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
-"""A server of one's own: started as a subprocess on a loopback port, ended with everything it started, and nothing else.
+"""A server of one's own: started as subprocesses on a loopback port, ended with everything it started, and nothing else.
 
-The demonstration and the journey tests both need «a running Liuhen» and must not disagree about what that is, so there is one.
-Invariants: the child sees no `LIUHEN_*` variable of the caller's but the ones given here; it runs in its own session, so that
-ending it can never reach a process somebody else started; after `stop` or `kill` no process of that session is left.
+The demonstration and the journey tests both need «a running Liuhen» and must not disagree about what that is, so there is one. Embedded
+it is one program, `liuhen serve`; in production the settings say so, and `liuhen work` and `liuhen beat` are programs beside it.
+Invariants: a program sees no `LIUHEN_*` variable of the caller's but the ones given here; each runs in its own session, so that
+ending it can never reach a process somebody else started; after `stop` or `kill` no process of those sessions is left.
 Not guaranteed: that the port is still free when the child binds it (it was a moment before); `start` then says what the log says.
 """
 
@@ -25,7 +26,7 @@ import httpx
 from archive.core.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 READY_WITHIN_S = 60
@@ -36,6 +37,9 @@ STOP_WITHIN_S = 30
 
 BURIED_WITHIN_S = 5
 """How long to wait for the system to bury what was killed; in a chroot without an init nobody may."""
+
+BESIDE = (("work",), ("beat",))
+"""What runs beside the web process in production, each as a program of its own."""
 
 PASSWORD_LINE = re.compile(r"^\s*(?:password|密码)\s*[:：]\s*(?P<password>\S+)\s*$", re.MULTILINE | re.IGNORECASE)
 NAME_LINE = re.compile(r"^\s*(?:name|account|用户名|账号)\s*[:：]\s*(?P<name>\S+)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -61,8 +65,85 @@ def free_port() -> int:
         return port
 
 
+class Program:
+    """One `liuhen` command in a session of its own, from `start` to `stop`; its output goes to `log`."""
+
+    def __init__(self, arguments: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
+        self.arguments = tuple(arguments)
+        self.environment = dict(environment)
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The child; asking before `start` is a mistake of the caller."""
+        assert self._process is not None, "the program was not started"
+        return self._process
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and not self.ended()
+
+    def start(self) -> None:
+        """Start the child, also after it ended by itself or was killed alone; what it says is appended to the log."""
+        if self._process is not None:
+            assert self.ended(), "the program is running"
+            self._process.wait()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "archive.cli", *self.arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def ended(self, *, wait_s: float = 0) -> bool:
+        """Return whether the child has ended, waiting up to `wait_s` seconds for it; it is left unreaped.
+
+        An unreaped child keeps its process id, and with it the id of the group it leads: that is what makes ending the
+        group safe, for nobody else's process can have taken the number in between.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+
+    def ask_to_end(self) -> None:
+        """Send the child SIGTERM, as an operator would, and do not wait."""
+        if self._process is not None:
+            os.kill(self._process.pid, signal.SIGTERM)
+
+    def stop(self) -> None:
+        """End the child as an operator would (SIGTERM), and whatever of its session is left after that."""
+        if self._process is not None:
+            self.ask_to_end()
+            self.ended(wait_s=STOP_WITHIN_S)
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill what is left of the session that the child led, and reap it, as a power cut would."""
+        if self._process is None:
+            return
+        group = self._process.pid
+        os.killpg(group, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        # The worker is dead as well, but it is for whoever inherited it to bury it; signal 0 only asks whether that is done.
+        deadline = time.monotonic() + BURIED_WITHIN_S
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < deadline:
+                os.killpg(group, 0)
+                time.sleep(0.01)
+
+
 class Server:
-    """`liuhen serve` over one data directory, from `start` to `stop`; also a context manager.
+    """`liuhen serve` over one data directory, and in production what works beside it, from `start` to `stop`; also a context manager.
 
     The bootstrap account's password is printed once, by the first start; it is kept beside the data (mode 0600) so that a
     later start over the same directory can still sign in.
@@ -75,7 +156,11 @@ class Server:
         self.settings = dict(settings or {})
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self._kept = data_dir.parent / f"{data_dir.name}.sign-in.json"
-        self._process: subprocess.Popen[bytes] | None = None
+        self.web = Program(["serve"], environment=self.environment, log=self.log)
+        self.beside = [
+            Program(arguments, environment=self.environment, log=data_dir.parent / f"{data_dir.name}.{arguments[0]}.log")
+            for arguments in (BESIDE if self.production else [])
+        ]
 
     def __enter__(self) -> Self:
         self.start()
@@ -83,6 +168,16 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def production(self) -> bool:
+        """Whether the settings name the production profile."""
+        return self.settings.get("LIUHEN_PROFILE") == "production"
+
+    @property
+    def programs(self) -> list[Program]:
+        """Every program of this server; the web process is the first."""
+        return [self.web, *self.beside]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -94,42 +189,46 @@ class Server:
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The child; asking before `start` is a mistake of the caller."""
-        assert self._process is not None, "the server was not started"
-        return self._process
+        """The web process; asking before `start` is a mistake of the caller."""
+        return self.web.process
 
     def start(self, *, tick: Callable[[], None] = lambda: None) -> None:
-        """Start the child and return when `/readyz` answers 200; `tick` is called while waiting.
+        """Start every program that does not run and return when `/readyz` answers 200; `tick` is called while waiting.
 
         Raises:
-            ServerNotReady: It ended or did not answer in time; its last words are in the error.
+            ServerNotReady: One ended or the web process did not answer in time; its last words are in the error.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "archive.cli", "serve"],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        for program in self.programs:
+            if not program.running:
+                program.start()
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
-            if self.ended():
+            if not all(program.running for program in self.programs):
                 break
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.base_url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK:
-                    return
+            if self.ready():
+                return
             tick()
             time.sleep(0.1)
-        ended = self.ended()
+        ended = next((program for program in self.programs if not program.running), None)
         self.kill()
-        raise ServerNotReady(ended="yes" if ended else "no", log=self.last_words())
+        words = self.last_words() if ended is None else _last_words(ended.log)
+        raise ServerNotReady(ended="no" if ended is None else "yes", log=words)
+
+    def ready(self) -> bool:
+        """Return whether the web process says that it takes work."""
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.web_url}/readyz", timeout=5, trust_env=False).status_code == httpx.codes.OK
+        return False
+
+    @property
+    def web_url(self) -> str:
+        """The address of a web process itself, whose state no proxy tells."""
+        return self.base_url
 
     def last_words(self, *, limit: int = 4000) -> str:
         """Return the end of the child's output, at most `limit` characters."""
-        return self.log.read_text("utf-8", errors="replace")[-limit:] if self.log.exists() else ""
+        return _last_words(self.log, limit=limit)
 
     def run(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run one `liuhen` command with this server's settings and return what it printed.
@@ -185,41 +284,26 @@ class Server:
         return httpx.Client(base_url=self.base_url, headers=own, cookies=answer.cookies, timeout=60, trust_env=False)
 
     def ended(self, *, wait_s: float = 0) -> bool:
-        """Return whether the child has ended, waiting up to `wait_s` seconds for it; it is left unreaped.
-
-        An unreaped child keeps its process id, and with it the id of the group it leads: that is what makes ending the
-        group safe, for nobody else's process can have taken the number in between.
-        """
+        """Return whether one of the programs has ended, waiting up to `wait_s` seconds for it."""
         deadline = time.monotonic() + wait_s
-        while True:
-            if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                return True
+        while all(program.running for program in self.programs):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.02)
+        return True
 
     def stop(self) -> None:
-        """End the child as an operator would (SIGTERM), and whatever of its session is left after that."""
-        if self._process is not None:
-            os.kill(self._process.pid, signal.SIGTERM)
-            self.ended(wait_s=STOP_WITHIN_S)
-            self._end_session()
+        """End every program as an operator would (SIGTERM), all at once, and whatever of their sessions is left after that."""
+        for program in self.programs:
+            program.ask_to_end()
+        for program in self.programs:
+            program.stop()
 
     def kill(self) -> None:
-        """End the child and its session at once, as a power cut would."""
-        if self._process is not None:
-            self._end_session()
+        """End every program and its session at once, as a power cut would."""
+        for program in self.programs:
+            program.kill()
 
-    def _end_session(self) -> None:
-        """Kill what is left of the session the child led, and reap it."""
-        assert self._process is not None
-        group = self._process.pid
-        os.killpg(group, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
-        # The worker is dead as well, but it is for whoever inherited it to bury it; signal 0 only asks whether that is done.
-        deadline = time.monotonic() + BURIED_WITHIN_S
-        with contextlib.suppress(ProcessLookupError):
-            while time.monotonic() < deadline:
-                os.killpg(group, 0)
-                time.sleep(0.01)
+
+def _last_words(log: Path, *, limit: int = 4000) -> str:
+    return log.read_text("utf-8", errors="replace")[-limit:] if log.exists() else ""

@@ -100,10 +100,10 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def office(tmp_path_factory: pytest.TempPathFactory, profile: str) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office") / "data"
     with (
-        RunningServer(folder, settings={"LIUHEN_MAX_UPLOAD_BYTES": str(LIMIT)}) as server,
+        RunningServer(folder, settings={"LIUHEN_MAX_UPLOAD_BYTES": str(LIMIT)}, profile=profile) as server,
         server.sign_in() as client,
         chromium() as browser,
     ):
