@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers import assembly, companions, documents, fixity, media, notes, repair
+from workers import assembly, companions, documents, fixity, media, notes, repair, taking_in
 from workers.runner import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     "read_back": fixity.read_back,
+    "take_in": taking_in.take_in,
     "examine": assembly.examine,
     "assemble": assembly.assemble,
     "repair": repair.repair,

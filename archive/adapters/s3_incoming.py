@@ -17,8 +17,10 @@ from archive.core.errors import ObjectMissing
 
 if TYPE_CHECKING:
     from archive.adapters.s3_client import Part, S3Client
+    from archive.adapters.s3_store import S3Store
     from archive.core.digest import Digest
     from archive.core.instant import Instant
+    from archive.ports import Placed
 
 PREFIX: Final = "incoming/"
 ADDRESS_SECONDS: Final = 900
@@ -38,10 +40,19 @@ class Address:
 class Incoming:
     """The bucket that stations send to; `public` is the store's endpoint as they reach it."""
 
-    client: S3Client
-    bucket: str
+    store: S3Store
     public: str
     keys: Keys
+
+    @property
+    def client(self) -> S3Client:
+        """The store's requests."""
+        return self.store.client
+
+    @property
+    def bucket(self) -> str:
+        """Where all of this lies."""
+        return self.store.buckets.incoming
 
     def begin(self, key: str) -> str:
         """Begin a multipart upload and return its id.
@@ -99,6 +110,32 @@ class Incoming:
         """
         return self.client.stat(self.bucket, key).version
 
+    def read(self, key: str, version: str) -> Iterator[bytes]:
+        """Yield all bytes of what a completion made, as the store gives them now.
+
+        Raises:
+            ObjectMissing: the store has no such version.
+            Unavailable, StoreRefuses: it cannot be read.
+        """
+        return self.store.reread(key, version=version)
+
+    def adopt(self, key: str, target: str, digest: Digest, *, version: str) -> Placed:
+        """Let the store copy what came to its place among originals, locked, or in quarantine; what came stays where it is.
+
+        Raises:
+            ObjectMissing: the store has no such version.
+            Unavailable, StoreRefuses: it did not, or nobody knows; the same call later finds out.
+        """
+        return self.store.adopt(key, target, digest, version=version)
+
+    def abort(self, key: str, upload: str) -> None:
+        """Drop a multipart upload and its parts; it is no error if it is not there.
+
+        Raises:
+            Unavailable, StoreRefuses: it may still be there.
+        """
+        self.client.abort(self.bucket, key, upload)
+
     def clear(self, key: str, upload: str | None) -> None:
         """Drop an upload, and every version of what was made of it; it is no error if nothing is there.
 
@@ -106,7 +143,7 @@ class Incoming:
             Unavailable, StoreRefuses: something is left.
         """
         if upload is not None:
-            self.client.abort(self.bucket, key, upload)
+            self.abort(key, upload)
         for row in list(self.client.versions(self.bucket, key)):
             if row.key == key:
                 self.client.remove(self.bucket, key, version=row.version)

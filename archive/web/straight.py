@@ -207,7 +207,7 @@ def _begin(resources: Resources, incoming: Incoming, found: Straight) -> Straigh
         now_found = direct.begin(session, found.id, key=key, multipart=made, instead_of=found.multipart)
     failpoint("direct.kept")
     if now_found.multipart != made:
-        incoming.client.abort(incoming.bucket, key, made)
+        incoming.abort(key, made)
     return now_found
 
 
@@ -238,7 +238,7 @@ def _clear_orphans(resources: Resources, incoming: Incoming, *, before: Instant)
         multiparts = direct.orphans(session, begun_before)
         made = direct.unwanted(session, made_before)
     for upload_id, multipart in multiparts:
-        incoming.client.abort(incoming.bucket, incoming_key(upload_id), multipart)
+        incoming.abort(incoming_key(upload_id), multipart)
     for upload_id in made:
         incoming.clear(incoming_key(upload_id), None)
     return [upload_id for upload_id, _ in multiparts] + made
