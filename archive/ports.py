@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from archive.core.digest import Digest
+from archive.core.instant import Instant
 
 
 class Put(StrEnum):
@@ -32,6 +33,20 @@ class Placed:
 
     put: Put
     version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What all bytes of one version were when they were read from the medium: digest, size, digests of its 16 MiB leaves, SM3 if asked."""
+
+    digest: Digest
+    size: int
+    leaves: tuple[Digest, ...]
+    sm3: str | None
+
+
+Beat = Callable[[int, int], None]
+"""(bytes read, of how many): called often while bytes are fetched; what it raises ends the fetch."""
 
 
 class Bell(Protocol):
@@ -94,11 +109,29 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def local(self, key: str, *, version: str) -> AbstractContextManager[Path]:
-        """Give a path on this host at which the bytes can be read, for as long as the context lasts.
+    def survey(self, key: str, *, version: str, sm3: bool, since: Instant | None, beat: Beat) -> Survey:
+        """Read all bytes from the medium and return what they are; a store that is far away keeps the copy for `local`.
+
+        Args:
+            key: Which object.
+            version: Which version of it.
+            sm3: Whether SM3 is asked for.
+            since: The accession that this is the read-back of. A fetch of this version that began since then is that read-back, whoever
+                made it: it came from the store after the store had the bytes. None: read anew, whatever was read before.
+            beat: Told of progress.
 
         Raises:
             ObjectMissing: nothing is stored under this key.
+            Unavailable: the bytes cannot be read.
+        """
+        ...
+
+    def local(self, key: str, *, version: str, beat: Beat | None = None) -> AbstractContextManager[Path]:
+        """Give a path on this host at which the bytes can be read, for as long as the context lasts; fetching them may take long.
+
+        Raises:
+            ObjectMissing: nothing is stored under this key.
+            Mismatch: the store has other bytes under an original's name, and they are not handed out as it.
         """
         ...
 

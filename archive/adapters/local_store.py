@@ -26,10 +26,12 @@ from pathlib import Path
 from typing import Final
 
 from archive.adapters.durable import is_full, make_directories, sync_path
+from archive.adapters.reckoning import reckoned
 from archive.core.digest import Digest
 from archive.core.errors import DiskFull, Fault, Malformed, Mismatch, NotAllowed, ObjectMissing, Unavailable
+from archive.core.instant import Instant
 from archive.failpoints import failpoint
-from archive.ports import Placed, Put
+from archive.ports import Beat, Placed, Put, Survey
 
 PIECE: Final = 1024 * 1024
 """Bytes that `read` yields at a time."""
@@ -96,8 +98,13 @@ class LocalStore:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return self._pieces(key, 0, size)
 
+    def survey(self, key: str, *, version: str = "", sm3: bool, since: Instant | None, beat: Beat) -> Survey:  # noqa: ARG002 - always anew
+        """Read the disk and return what the bytes are; see the port. Every survey reads anew."""
+        size = self.size(key, version=version)
+        return reckoned(self.reread(key, version=version), sm3=sm3, beat=lambda done: beat(done, size))
+
     @contextmanager
-    def local(self, key: str, *, version: str = "") -> Iterator[Path]:
+    def local(self, key: str, *, version: str = "", beat: Beat | None = None) -> Iterator[Path]:  # noqa: ARG002 - nothing is fetched
         """Give the object's own path; see the port. It must not be written to."""
         self.size(key, version=version)
         yield self._path(key)

@@ -6,22 +6,18 @@ finds out what became of it (`S3Store`). A 200 that carries an error in its body
 
 Ceph 16 is one reason for the distrust: it takes a lock's headers with a multipart's begin and with a copy and does not lock, and it answers
 a copy, and a completion that is sent twice, without a version. So `complete` and `copy` may return an empty version, and a lock is asked
-for afterwards (`S3Store.settle`).
+for afterwards (`S3Store`).
 
 Not guaranteed: that an answer is true. The bytes are read back and hashed.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar, cast
-from urllib.parse import quote
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
@@ -33,6 +29,7 @@ from minio.retention import Retention
 from minio.xml import findall, findtext
 from urllib3 import BaseHTTPResponse
 
+from archive.adapters.s3_form import at_version, copy_source, lock_headers, md5_of, moment, parsed, tag_of, version_of
 from archive.adapters.s3_wire import Buffer, Patience, as_faults, connected, waiting
 from archive.core.errors import Fault, ObjectMissing, StoreRefuses, Unavailable
 from archive.core.instant import Instant, parse
@@ -145,20 +142,20 @@ class S3Client:
         def send() -> BaseHTTPResponse:
             headers = {
                 "Content-Type": "application/octet-stream",
-                **_lock_headers(until),
+                **lock_headers(until),
                 **self._sums(data, sha256, locked=until),
             }
             return self._execute("PUT", bucket, key, body=data, headers=headers)
 
         with as_faults(key):
-            return _version(self._with_md5(send))
+            return version_of(self._with_md5(send))
 
     def begin(self, bucket: str, key: str, *, until: Instant | None = None) -> str:
         """Begin a multipart upload, whose object will be locked until then, and return its id."""
-        headers = {"Content-Type": "application/octet-stream", **_lock_headers(until)}
+        headers = {"Content-Type": "application/octet-stream", **lock_headers(until)}
         answer = self.again(lambda: self._execute("POST", bucket, key, headers=dict(headers), query={"uploads": ""}), key=key)
         with as_faults(key):
-            return cast(str, findtext(_parsed(answer), "UploadId", strict=True))
+            return cast(str, findtext(parsed(answer), "UploadId", strict=True))
 
     def part(
         self, bucket: str, key: str, upload: str, number: int, data: Buffer, *, sha256: str = "", locked: bool = False
@@ -181,7 +178,7 @@ class S3Client:
             return self._execute("PUT", bucket, key, body=data, headers=headers, query=query)
 
         answer = self.again(lambda: self._with_md5(send), key=key)
-        return Part(number, _tag(answer.headers.get("etag")), len(data))
+        return Part(number, tag_of(answer.headers.get("etag")), len(data))
 
     def parts(self, bucket: str, key: str, upload: str) -> list[Part]:
         """Return the parts that the store says it has, by number.
@@ -195,10 +192,10 @@ class S3Client:
             query = {"uploadId": upload, "max-parts": "1000", "part-number-marker": marker}
             answer = self.again(lambda query=query: self._execute("GET", bucket, key, query=dict(query)), key=key)  # type: ignore[misc]
             with as_faults(key):
-                page = _parsed(answer)
+                page = parsed(answer)
                 for part in findall(page, "Part"):
                     number, size = findtext(part, "PartNumber", strict=True), findtext(part, "Size") or "0"
-                    found.append(Part(int(cast(str, number)), _tag(findtext(part, "ETag")), int(size)))
+                    found.append(Part(int(cast(str, number)), tag_of(findtext(part, "ETag")), int(size)))
                 more = (findtext(page, "IsTruncated") or "").lower() == "true"
                 marker = (findtext(page, "NextPartNumberMarker") or "") if more else ""
         return sorted(found, key=lambda part: part.number)
@@ -216,11 +213,11 @@ class S3Client:
         body = (
             f'<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{rows}</CompleteMultipartUpload>'.encode()
         )
-        headers = {"Content-Type": "application/xml", "Content-MD5": _md5(body)}
+        headers = {"Content-Type": "application/xml", "Content-MD5": md5_of(body)}
         with as_faults(key), waiting(self.patience.long_answer):
             answer = self._execute("POST", bucket, key, body=body, headers=headers, query={"uploadId": upload})
-            _parsed(answer)
-            return _version(answer)
+            parsed(answer)
+            return version_of(answer)
 
     def abort(self, bucket: str, key: str, upload: str) -> None:
         """Drop a multipart upload and its parts; it is no error if it is not there."""
@@ -234,7 +231,7 @@ class S3Client:
             query = {"uploads": "", "max-uploads": "1000", "prefix": prefix, **{k: v for k, v in marks.items() if v}}
             answer = self.again(lambda query=query: self._execute("GET", bucket, query=dict(query)), key=prefix)  # type: ignore[misc]
             with as_faults(prefix):
-                page = _parsed(answer)
+                page = parsed(answer)
                 for row in findall(page, "Upload"):
                     key, upload = findtext(row, "Key", strict=True), findtext(row, "UploadId", strict=True)
                     begun = parse(findtext(row, "Initiated") or "1970-01-01T00:00:00Z")
@@ -259,14 +256,14 @@ class S3Client:
             ObjectMissing: the source is not there.
             Unavailable: nobody knows whether the copy was made.
         """
-        origin = {"x-amz-copy-source": _source(*source)}
+        origin = {"x-amz-copy-source": copy_source(*source)}
         if size > MOST_COPIED:
             return self._copy_in_parts(bucket, key, origin, size=size, until=until)
         headers = {**origin, "x-amz-metadata-directive": "REPLACE", "Content-Type": "application/octet-stream"}
         with as_faults(key), waiting(self.patience.long_answer + size / 20e6):
-            answer = self._execute("PUT", bucket, key, headers={**headers, **_lock_headers(until)})
-            _parsed(answer)
-            return _version(answer)
+            answer = self._execute("PUT", bucket, key, headers={**headers, **lock_headers(until)})
+            parsed(answer)
+            return version_of(answer)
 
     def _copy_in_parts(self, bucket: str, key: str, origin: dict[str, str], *, size: int, until: Instant | None) -> str:
         upload = self.begin(bucket, key, until=until)
@@ -278,10 +275,10 @@ class S3Client:
 
                 def send(span: str = span, query: dict[str, str] = query) -> ET.Element:
                     headers = {**origin, "x-amz-copy-source-range": span}
-                    return _parsed(self._execute("PUT", bucket, key, headers=headers, query=dict(query)))
+                    return parsed(self._execute("PUT", bucket, key, headers=headers, query=dict(query)))
 
                 with waiting(self.patience.long_answer + COPY_PART / 20e6):
-                    made.append(Part(number, _tag(findtext(self.again(send, key=key), "ETag"))))
+                    made.append(Part(number, tag_of(findtext(self.again(send, key=key), "ETag"))))
             return self.complete(bucket, key, upload, made)
         except BaseException:
             with suppress(Fault):
@@ -296,7 +293,7 @@ class S3Client:
         Raises:
             ObjectMissing: there is none, or it is a delete marker.
         """
-        answer = self.again(lambda: self._execute("HEAD", bucket, key, query=_named(version)), key=key)
+        answer = self.again(lambda: self._execute("HEAD", bucket, key, query=at_version(version)), key=key)
         return Stat(answer.headers.get("x-amz-version-id") or version, int(answer.headers.get("content-length", "0")))
 
     def get(self, bucket: str, key: str, *, version: str, start: int = 0, stop: int | None = None) -> BaseHTTPResponse:
@@ -309,7 +306,7 @@ class S3Client:
         if start or stop is not None:
             headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with as_faults(key):
-            return self._execute("GET", bucket, key, headers=headers, query=_named(version), preload=False)
+            return self._execute("GET", bucket, key, headers=headers, query=at_version(version), preload=False)
 
     def versions(self, bucket: str, prefix: str) -> Iterator[Listed]:
         """Yield every version of every key under a prefix, keys in order, the versions of one newest first.
@@ -340,7 +337,7 @@ class S3Client:
             StoreRefuses: the version is locked, or we may not.
         """
         with suppress(ObjectMissing):
-            self.again(lambda: self._execute("DELETE", bucket, key, query=_named(version)), key=key)
+            self.again(lambda: self._execute("DELETE", bucket, key, query=at_version(version)), key=key)
 
     # Locks
 
@@ -358,12 +355,12 @@ class S3Client:
     def _lock_part(self, bucket: str, key: str, version: str, what: str, element: str) -> str | None:
         def ask() -> str | None:
             try:
-                answer = self._execute("GET", bucket, key, query={what: "", **_named(version)})
+                answer = self._execute("GET", bucket, key, query={what: "", **at_version(version)})
             except S3Error as error:
                 if error.code in {"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"}:
                     return None
                 raise
-            return findtext(_parsed(answer), element)
+            return findtext(parsed(answer), element)
 
         return self.again(ask, key=key)
 
@@ -373,7 +370,7 @@ class S3Client:
         Raises:
             StoreRefuses: it is locked for longer, or this store does not lock.
         """
-        retention = Retention(COMPLIANCE, _moment(until))
+        retention = Retention(COMPLIANCE, moment(until))
         self.again(lambda: self._sdk.set_object_retention(bucket, key, retention, version_id=version), key=key)
 
     def hold(self, bucket: str, key: str, *, version: str, on: bool) -> None:
@@ -408,7 +405,7 @@ class S3Client:
     def _sums(self, data: Buffer, sha256: str, *, locked: Instant | None) -> dict[str, str]:
         sums = {"x-amz-content-sha256": sha256} if sha256 else {}
         if self._md5 and locked is not None:
-            sums["Content-MD5"] = _md5(data)
+            sums["Content-MD5"] = md5_of(data)
         return sums
 
     def _with_md5(self, send: Callable[[], BaseHTTPResponse]) -> BaseHTTPResponse:
@@ -420,43 +417,3 @@ class S3Client:
                 raise
         self._md5 = True
         return send()
-
-
-def _md5(data: Buffer) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-
-
-def _moment(instant: Instant) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)
-
-
-def _lock_headers(until: Instant | None) -> dict[str, str]:
-    if until is None:
-        return {}
-    date = _moment(until).strftime("%Y-%m-%dT%H:%M:%S.") + f"{until // 1000 % 1000:03}Z"
-    return {"x-amz-object-lock-mode": COMPLIANCE, "x-amz-object-lock-retain-until-date": date}
-
-
-def _named(version: str) -> dict[str, str]:
-    return {"versionId": version} if version else {}
-
-
-def _source(bucket: str, key: str, version: str) -> str:
-    path = quote(f"/{bucket}/{key}")
-    return f"{path}?versionId={quote(version, safe='')}" if version else path
-
-
-def _tag(etag: str | None) -> str:
-    return (etag or "").replace('"', "")
-
-
-def _version(answer: BaseHTTPResponse) -> str:
-    return answer.headers.get("x-amz-version-id") or ""
-
-
-def _parsed(answer: BaseHTTPResponse) -> ET.Element:
-    """Return an answer's body; an error in it, which a 200 may carry when the store took its time, is raised as one."""
-    element = ET.fromstring(answer.data.decode())  # noqa: S314 - our own store's word; Python's expat refuses entities that explode
-    if element.tag.rpartition("}")[2] == "Error":
-        raise S3Error.fromxml(answer)
-    return element

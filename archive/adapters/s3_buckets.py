@@ -1,0 +1,79 @@
+"""The buckets that an archive needs: making them, and seeing that they are what it needs.
+
+Invariants: nothing that is there is changed but versioning, which is turned on; a bucket without Object Lock stays one (S3 gives it only at
+the making), and is a flaw. No default retention is set: originals carry theirs, and a default would lock what must be discarded.
+"""
+
+from __future__ import annotations
+
+from minio.commonconfig import ENABLED
+from minio.error import S3Error
+from minio.versioningconfig import VersioningConfig
+
+from archive.adapters.s3_client import S3Client
+from archive.adapters.s3_store import Buckets
+
+_TAKEN = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
+_NO_LOCK = frozenset(
+    {"ObjectLockConfigurationNotFoundError", "NoSuchObjectLockConfiguration", "NotImplemented", "MethodNotAllowed"}
+)
+
+
+def make(client: S3Client, buckets: Buckets) -> list[str]:
+    """Make those of the three buckets that are not there, versioned, the originals' one with Object Lock; return which were made.
+
+    Raises:
+        StoreRefuses: this key may not make buckets, or the name is another's.
+        Unavailable: the store does not answer.
+    """
+    made: list[str] = []
+    for name, locked in _wanted(buckets):
+
+        def ensure(name: str = name, *, locked: bool = locked) -> None:
+            if client.sdk.bucket_exists(name):
+                return
+            try:
+                client.sdk.make_bucket(name, object_lock=locked)
+            except S3Error as error:
+                if error.code not in _TAKEN:
+                    raise
+            else:
+                made.append(name)
+
+        client.again(ensure, key=name)
+        client.again(lambda name=name: client.sdk.set_bucket_versioning(name, VersioningConfig(ENABLED)), key=name)  # type: ignore[misc]
+    return made
+
+
+def flaws(client: S3Client, buckets: Buckets) -> list[str]:
+    """Return everything that is wrong with the buckets, in words; nothing: the archive can start.
+
+    Raises:
+        StoreRefuses: this key may not look.
+        Unavailable: the store does not answer.
+    """
+    found: list[str] = []
+    for name, locked in _wanted(buckets):
+        if not client.again(lambda name=name: client.sdk.bucket_exists(name), key=name):  # type: ignore[misc]
+            found.append(f"bucket {name} is not there")
+            continue
+        versioning = client.again(lambda name=name: client.sdk.get_bucket_versioning(name), key=name)  # type: ignore[misc]
+        if versioning.status != ENABLED:
+            found.append(f"bucket {name} keeps no versions")
+        if locked and not client.again(lambda name=name: _locks(client, name), key=name):  # type: ignore[misc]
+            found.append(f"bucket {name} was made without Object Lock")
+    return found
+
+
+def _wanted(buckets: Buckets) -> tuple[tuple[str, bool], ...]:
+    return ((buckets.originals, True), (buckets.derived, False), (buckets.incoming, False))
+
+
+def _locks(client: S3Client, name: str) -> bool:
+    try:
+        client.sdk.get_object_lock_config(name)
+    except S3Error as error:
+        if error.code in _NO_LOCK:
+            return False
+        raise
+    return True
