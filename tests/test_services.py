@@ -24,7 +24,8 @@ def _rows(url, statement):
 
 def test_each_database_is_migrated_durable_and_nobody_else_s(postgres_url):
     with services.fresh_database() as other:
-        _rows(other, "CREATE TABLE mine (a int) ")
+        with psycopg.connect(other) as connection:
+            connection.execute("CREATE TABLE mine (a int)")
         assert _rows(other, "SELECT to_regclass('items') IS NOT NULL, to_regclass('mine') IS NOT NULL") == [(True, True)]
     assert _rows(postgres_url, "SELECT to_regclass('items') IS NOT NULL, to_regclass('mine') IS NULL") == [(True, True)]
     shown = [
