@@ -39,6 +39,8 @@ class Resources:
     signer: Signer
     jail: Jail
     bell: Bell
+    replica: ObjectStore | None = None
+    """The second store, which gets a copy of every original; production only, and only where one is named."""
     incoming: Incoming | None = None
     """Where stations send to straight; production only."""
     peers: Peers = field(default_factory=lambda: Peers(Settings.model_fields["web_gone_seconds"].default))

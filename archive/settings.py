@@ -222,6 +222,16 @@ class Settings(BaseModel):
         return self.profile is Profile.PRODUCTION
 
     @property
+    def store_name(self) -> str:
+        """What the store is called on record: its host and the bucket of originals."""
+        return f"{urlsplit(self.s3_endpoint).netloc}/{self.s3_originals}" if self.production else "directory"
+
+    @property
+    def replica_name(self) -> str:
+        """What the second store is called on record; empty where there is none."""
+        return f"{urlsplit(self.replica_endpoint).netloc}/{self.replica_bucket}" if self.replica_endpoint else ""
+
+    @property
     def keys(self) -> Path:
         """The directory of the signing key."""
         return self.keys_dir or self.data_dir / "keys"
