@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, bindparam, case, exists, func, literal, or_, select, text, update
+from sqlalchemy import CursorResult, and_, bindparam, case, delete, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -327,6 +327,14 @@ def hasten(session: Session, *, sha256: str, kinds: Sequence[str]) -> None:
         session.execute(
             update(JOBS).where(JOBS.c.id == job.id, *waits).values(priority=AWAITED, turn=turn), execution_options=_ALONE
         )
+
+
+def prune(session: Session, *, before: Instant, limit: int) -> int:
+    """Remove up to `limit` jobs that were done before then, the oldest first, and return how many; those that failed for good stay."""
+    old = select(Job.id).where(Job.state == "done", Job.ended_at < before).order_by(Job.ended_at).limit(limit)
+    chosen = list(session.scalars(old.with_for_update(skip_locked=True)))
+    session.execute(delete(Job).where(Job.id.in_(chosen)), execution_options=_ALONE)
+    return len(chosen)
 
 
 def of_item(session: Session, item_id: int, sha256: str) -> list[JobView]:
