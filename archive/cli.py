@@ -19,10 +19,11 @@ import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from archive import failpoints
 from archive.actions import fsck as fsck_action
 from archive.actions import person, rule, station
 from archive.adapters import signing
+from archive.commands.common import DATA, log_plainly, settings_of
+from archive.commands.work import beat, work
 from archive.core.canonical import Json, encode
 from archive.core.errors import Fault, Malformed, Refusal
 from archive.core.instant import iso
@@ -31,26 +32,13 @@ from archive.demo.command import demo
 from archive.dock import words
 from archive.dock.command import dock
 from archive.resources import Resources, opened
-from archive.settings import BadSettings, Settings, environment, read
+from archive.settings import BadSettings, Settings, environment
 from archive.web.app import create_app
 
 REFUSED, MISUSE, FAULT = 1, 2, 3
 WORKER_GRACE = 20
 """Seconds that the worker gets to hand its work back: a tool has ten between being asked and being killed."""
 RESTART_AFTER = 1.0
-
-
-DATA = click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
-
-
-def settings_of(**overrides: object) -> Settings:
-    """Return the settings, or end with what is wrong with them."""
-    try:
-        made = read(os.environ, **overrides)
-    except BadSettings as why:
-        raise click.UsageError(str(why)) from why
-    failpoints.arm(made.failpoint)
-    return made
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,8 +52,8 @@ def cli() -> None:
 @click.option("--port", type=int, help="Port to listen on (LIUHEN_PORT).")
 @DATA
 def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
-    """Start the archive: the web process and, beside it, the worker."""
-    _log_plainly()
+    """Start the archive: the web process and, beside it, the worker; in production the web process alone."""
+    log_plainly()
     settings = settings_of(host=host, port=port, data_dir=data_dir)
     with opened(settings) as resources:
         _first_account(resources)
@@ -94,19 +82,8 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
         # Whoever writes to the database gives up the interpreter at each statement, and everybody who uploads waits for them: 5 ms, as
         # shipped, is what a whole accession takes.
         sys.setswitchinterval(0.0005)
-        with WorkerChild(settings) if settings.worker else _nothing():
+        with WorkerChild(settings) if settings.worker and not settings.production else _nothing():
             web.run()
-
-
-@cli.command()
-@DATA
-def work(data_dir: Path | None) -> None:
-    """Run the worker alone; it ends when standard input closes. `serve` starts one by itself."""
-    from workers.embedded import run  # noqa: PLC0415 - the tools are loaded in the process that needs them
-
-    _log_plainly()
-    with opened(settings_of(data_dir=data_dir), new=False) as resources:
-        run(resources)
 
 
 @cli.group("station")
@@ -357,14 +334,10 @@ def _bar() -> Progress:
     )
 
 
-def _log_plainly() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-
-
 cli.add_command(dock)
 cli.add_command(demo)
+cli.add_command(work)
+cli.add_command(beat)
 
 
 def main() -> None:

@@ -37,6 +37,8 @@ PLANTED = {
         ("archive.web", "archive.cli"),
         ("archive.web", "archive.demo"),
         ("archive.demo", "archive.cli"),
+        ("archive.commands", "archive.cli"),
+        ("archive.demo", "archive.commands"),
     ],
     "web-through-actions": [("archive.web", "archive.records")],
     "adapters-know-no-records": [("archive.adapters", "archive.records")],

@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -25,18 +26,15 @@ from archive.adapters.doorbell import Ear
 from archive.core.jobs import LANES
 from archive.resources import Resources, bell_path
 from workers.handlers import HANDLERS
-from workers.runner import run_next
+from workers.lanes import Lanes
 
 log = logging.getLogger("liuhen.worker")
 
 GLANCE = 1.0
 """Seconds between looks at the table when nobody rings."""
 LOCK_GLANCE = 0.1
-QUICK_BEHIND = 5
-"""Niceness of the quick lane. A person may be waiting for it, so it comes before the others; but a card full of photos, each of which wants
-to be examined at once, must not halve the rate at which its bytes come in, and what is not yet here can only be lost."""
-BEHIND = 10
-"""Niceness of every other lane."""
+SETTLE = 60.0
+"""Seconds between looks for what a clock that was set back left in the future."""
 
 
 def run(resources: Resources) -> None:
@@ -63,43 +61,32 @@ def take_over(resources: Resources) -> None:
 
 def _run(resources: Resources, stop: threading.Event) -> None:
     take_over(resources)
-    bells = [threading.Event() for _ in LANES]
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
-    threads = [
-        threading.Thread(target=_work, args=(resources, lane, f"{owner}:{lane}", bell, stop), name=lane)
-        for lane, bell in zip(LANES, bells, strict=True)
-    ]
+    lanes = Lanes(resources, HANDLERS, owner=owner, threads=dict.fromkeys(LANES, 1), glance=GLANCE)
     ear = Ear(bell_path(resources.settings))
-    for thread in threads:
-        thread.start()
+    lanes.start()
+    settled = time.monotonic()
     try:
         while not stop.is_set():
             if ear.wait(GLANCE):
-                for bell in bells:
-                    bell.set()
+                lanes.ring_all()
+            if time.monotonic() - settled > SETTLE:
+                settled = time.monotonic()
+                _settle(resources)
             if _parent_gone():
                 stop.set()
     finally:
-        stop.set()
-        for bell in bells:
-            bell.set()
-        for thread in threads:
-            thread.join()
+        lanes.hand_back()
+        lanes.wait()
         ear.close()
 
 
-def _work(resources: Resources, lane: str, owner: str, bell: threading.Event, stop: threading.Event) -> None:
-    # Linux counts niceness by thread, and the tools a thread starts inherit it: whoever sends or is looking at something comes first.
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), QUICK_BEHIND if lane == "quick" else BEHIND)
-    while not stop.is_set():
-        bell.clear()
-        try:
-            busy = run_next(resources, HANDLERS, lane=lane, owner=owner, stopping=stop.is_set)
-        except Exception:
-            log.exception("lane %s could not reach its work; looking again", lane)
-            busy = False
-        if not busy:
-            bell.wait(GLANCE)
+def _settle(resources: Resources) -> None:
+    try:
+        with resources.transaction() as session:
+            jobs.settle(session, now=resources.now())
+    except Exception:
+        log.exception("leases could not be looked over; doing it again")
 
 
 def _parent_gone() -> bool:
