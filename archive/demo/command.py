@@ -18,7 +18,10 @@ from rich.console import Console
 from archive.core.errors import LiuhenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
+
+    from archive.demo.server import Server
 
 DONE, FLAWED, FAULT = 0, 1, 3
 PORT = 8080
@@ -40,6 +43,16 @@ def demo(*, check: bool, data: Path, port: int | None, keep: bool) -> None:
 
     Ends with 0 when stopped, 1 when --check finds a flaw, 3 when something broke.
     """
+    from archive.demo import run  # noqa: PLC0415 - no other command should load what draws and encodes
+
+    if check:
+        sys.exit(carry_out(lambda console: checked(console, lambda folder: run.house(folder, port=port)), stopped=FLAWED))
+    folder = data.resolve()
+    sys.exit(carry_out(lambda console: shown(console, folder, lambda: run.house(folder, port=run.at(port, PORT)), keep=keep)))
+
+
+def carry_out(act: Callable[[Console], int], *, stopped: int = DONE) -> int:
+    """Do this, and return the code that the command ends with; what breaks is told in a line or two, and `stopped` stands for a signal."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Chinese gets question marks, not a traceback
@@ -47,22 +60,20 @@ def demo(*, check: bool, data: Path, port: int | None, keep: bool) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        code = _check(console, port) if check else _show(console, data.resolve(), port, keep=keep)
+        return act(console)
     except KeyboardInterrupt:
         console.print("已停止 Stopped", highlight=False)
-        code = DONE if not check else FLAWED
+        return stopped
     except LiuhenError as why:
         console.print(f"[red]✗[/] {type(why).__name__}: {why.code}", highlight=False)
         for name, value in why.facts.items():
             console.print(f"  {name}: {value}", markup=False, highlight=False)
-        code = FAULT
     except (httpx.HTTPError, subprocess.SubprocessError, OSError) as why:
         console.print(f"[red]✗[/] {type(why).__name__}: {why}", highlight=False)
-        code = FAULT
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    sys.exit(code)
+    return FAULT
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
@@ -72,34 +83,35 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _show(console: Console, folder: Path, port: int | None, *, keep: bool) -> int:
-    """Run the demonstration and stay up until a signal comes or the server ends."""
+def shown(console: Console, folder: Path, house: Callable[[], Server], *, keep: bool) -> int:
+    """Run the demonstration in this folder and stay up until a signal comes or the server ends."""
     from archive.demo import run  # noqa: PLC0415 - no other command should load what draws and encodes
 
     with run.alone(folder):
         made = run.prepare(folder, keep=keep)
-        server = run.house(folder, port=run.usual_port(PORT) if port is None else port)
-        with run.running(server, console):
-            shown = None if made else run.show(folder, server, console)
-            console.print(run.farewell(server, shown))
+        server = house()
+        with server.engines(console), run.running(server, console):
+            done = None if made else run.show(folder, server, console)
+            console.print(run.farewell(server, done))
             while not server.ended(wait_s=3600):
                 pass
             console.print(f"[red]✗[/] 服务器已自行结束 The server ended by itself:\n{server.last_words()}", highlight=False)
     return FAULT
 
 
-def _check(console: Console, port: int | None) -> int:
+def checked(console: Console, house: Callable[[Path], Server]) -> int:
     """Run the demonstration in a temporary folder and hold the archive to what the volume promised."""
     from archive.demo import check as checks  # noqa: PLC0415 - no other command should load what draws and encodes
     from archive.demo import run  # noqa: PLC0415 - the same
 
     folder = Path(tempfile.mkdtemp(prefix="liuhen-demo-"))
     try:
-        server = run.house(folder, port=port)
-        with run.running(server, console):
-            shown = run.show(folder, server, console)
-            found = checks.verify(server, shown)
-        found.append(checks.fsck(server))
+        server = house(folder)
+        with server.engines(console):
+            with run.running(server, console):
+                done = run.show(folder, server, console)
+                found = checks.verify(server, done)
+            found.append(checks.fsck(server))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     for each in found:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 AGENCY = "131102"
 AGENCY_NAME = "桃城区市场监管局"
 ZONE = ZoneInfo("Asia/Shanghai")
+SETTINGS = {"LIUHEN_AGENCY": AGENCY, "LIUHEN_AGENCY_NAME": AGENCY_NAME, "LIUHEN_ZONE": ZONE.key}
 STATION = "dock-1"
 CASE = {"number": "桃市监罚〔2026〕114 号", "title": "经营超过保质期食品案", "subject": "衡水某食品有限公司"}
 MARKER = ".liuhen-demo"
@@ -103,6 +104,11 @@ def prepare(folder: Path, *, keep: bool) -> bool:
     return False
 
 
+def at(port: int | None, usual: int) -> int:
+    """Return the port that was asked for, or else the usual one or a free one."""
+    return usual_port(usual) if port is None else port
+
+
 def usual_port(port: int) -> int:
     """Return the port people expect, or a free one where somebody else listens on it."""
     with socket.socket() as probe:
@@ -116,8 +122,7 @@ def usual_port(port: int) -> int:
 
 def house(folder: Path, *, port: int | None) -> Server:
     """Return the server of this demonstration, not yet started."""
-    settings = {"LIUHEN_AGENCY": AGENCY, "LIUHEN_AGENCY_NAME": AGENCY_NAME, "LIUHEN_ZONE": ZONE.key}
-    return Server(folder / "data", port=port, settings=settings)
+    return Server(folder / "data", port=port, settings=SETTINGS)
 
 
 @contextlib.contextmanager
@@ -126,7 +131,7 @@ def running(server: Server, console: Console) -> Iterator[Server]:
     with console.status("启动服务器 Starting the server"):
         server.start()
     console.print(f"[green]✓[/] 服务器已启动 Server is up: {server.base_url}", highlight=False)
-    jail = httpx.get(f"{server.base_url}/healthz", timeout=10, trust_env=False).json()["jail"]
+    jail = httpx.get(f"{server.web_url}/healthz", timeout=10, trust_env=False).json()["jail"]
     if not jail["files_hidden"]:
         console.print(
             f"[yellow]![/] 本机不能建立命名空间，媒体工具仅受较弱约束（{jail['kind']}） "
@@ -155,7 +160,7 @@ def show(folder: Path, server: Server, console: Console, *, docked: Callable[[],
         numbers = _numbers(client, volume)
         case_id = _bind(client, volume, numbers)
         console.print(f"[green]✓[/] 已立案并归入 Case opened, items bound: {CASE['number']}", highlight=False)
-        _wait(client, console)
+        _wait(server, console)
         document = _bind_document(client, volume, case_id)
         console.print(f"[green]✓[/] 三页扫描件合为一份文书 Three scans are one document: {document}", highlight=False)
     (folder / MARKER).write_text(FINISHED, "utf-8")
@@ -255,13 +260,13 @@ def _bind_document(client: httpx.Client, volume: Volume, case_id: int) -> str:
     raise DockFailed(exit=0, missing=SEIZURE)
 
 
-def _wait(client: httpx.Client, console: Console) -> None:
+def _wait(server: Server, console: Console) -> None:
     """Wait until no job is waiting or running."""
     deadline = time.monotonic() + JOBS_WITHIN_S
-    with _bar(console) as bar:
+    with _bar(console) as bar, httpx.Client(timeout=60, trust_env=False) as client:
         task = bar.add_task("处理 Processing", total=None)
         while True:
-            counts = client.get("/readyz").raise_for_status().json()["jobs"]
+            counts = client.get(f"{server.web_url}/readyz").raise_for_status().json()["jobs"]
             left, all_jobs = counts.get("waiting", 0) + counts.get("running", 0), sum(counts.values())
             bar.update(task, completed=all_jobs - left, total=all_jobs)
             if left == 0:
@@ -289,5 +294,7 @@ def farewell(server: Server, shown: Shown | None) -> Panel:
         table.add_row("时间线 Timeline", f"{server.base_url}/cases/{shown.case_id}")
         first = next(number for path, number in shown.numbers.items() if path.suffix == ".MP4")
         table.add_row("重放 Replay", f"{server.base_url}/items/{first}")
+    for name, where in server.addresses():
+        table.add_row(name, where)
     table.add_row("数据 Data", str(server.data_dir))
     return Panel(table, title="留痕 Liuhen", subtitle="Ctrl-C 结束 to stop", expand=False, border_style="blue")

@@ -26,8 +26,10 @@ import httpx
 from archive.core.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from rich.console import Console
 
 READY_WITHIN_S = 60
 """A cold start on a bare machine compiles every module first; two loaded cores need most of a minute at worst."""
@@ -161,6 +163,15 @@ class Server:
             Program(arguments, environment=self.environment, log=data_dir.parent / f"{data_dir.name}.{arguments[0]}.log")
             for arguments in (BESIDE if self.production else [])
         ]
+
+    @contextlib.contextmanager
+    def engines(self, console: Console) -> Iterator[None]:  # noqa: ARG002 - who has engines tells what it does
+        """Have running what the server stands on, for as long as the block takes; embedded it needs nothing."""
+        yield
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Return what else there is to see, and where."""
+        return []
 
     def __enter__(self) -> Self:
         self.start()
