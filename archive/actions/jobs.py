@@ -102,7 +102,6 @@ def enqueue(
     """
     agency, source = _whose(session, item_id)
     work, given = KINDS[kind], dict(payload or {})
-    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
     turn = first_turn(lane=work.lane, priority=work.priority, agency=agency, source=source, otherwise=now)
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     promised = session.execute(
@@ -110,7 +109,7 @@ def enqueue(
         .values(
             kind=kind,
             lane=work.lane,
-            key=":".join([kind, *([subject] if subject else []), *(str(given[name]) for name in sorted(given))]),
+            key=_key(kind, item_id, sha256, given),
             item_id=item_id,
             sha256=sha256,
             agency=agency,
@@ -127,6 +126,16 @@ def enqueue(
     if promised is not None:
         _ring(session, work.lane)
     return promised is not None
+
+
+def promised(session: Session, *, kind: str, payload: Mapping[str, Any]) -> bool:
+    """Say whether this piece of housekeeping was promised, whatever became of it, so that whoever looks often writes seldom."""
+    return session.scalar(select(Job.id).where(Job.key == _key(kind, None, None, payload))) is not None
+
+
+def _key(kind: str, item_id: int | None, sha256: str | None, payload: Mapping[str, Any]) -> str:
+    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
+    return ":".join([kind, *([subject] if subject else []), *(str(payload[name]) for name in sorted(payload))])
 
 
 def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) -> None:

@@ -1,0 +1,81 @@
+"""What is due by the calendar: the trial of the stores, locks to be extended, copies to be made, finished jobs to be removed.
+
+Deciding is pure: given what is known and the time, `due` says what to promise. Promising is idempotent: a job's key carries its day, or its
+hour, so that however many schedulers look however often, each thing is promised once.
+
+Not guaranteed: that anything happens at a certain time. Whoever runs no scheduler for a week has a trial that is a week old, and the status
+page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from archive.actions import jobs, store
+from archive.core.instant import DAY, HOUR, Instant, iso
+from archive.resources import Resources
+from workers.keeping import replica_name, targets
+
+TRIED_EVERY: Final = DAY
+TRIED_AT_START: Final = HOUR
+"""A store that was tried this recently is not tried again because a process begins: many may begin at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the calendar is held against: when the store whose turn is longest past was tried (None: never), and what there is to keep."""
+
+    stores: bool
+    tried: Instant | None = None
+    replica: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A job to be promised, if it is not yet."""
+
+    kind: str
+    payload: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def due(known: Known, *, now: Instant, started: bool = False) -> list[Promise]:
+    """Return what is due; `started` says that a scheduler has just begun, upon which stores are tried before their day is over.
+
+    A trial that failed because a store did not answer is promised again every hour until one succeeds.
+    """
+    day, hour = iso(now)[:10], iso(now)[11:13]
+    found = [Promise("prune", {"day": day})]
+    if known.stores:
+        age = TRIED_AT_START if started else TRIED_EVERY
+        if known.tried is None or not 0 <= now - known.tried < age:
+            found.append(Promise("canary", {"day": day, "hour": hour}))
+        found.append(Promise("extend_locks", {"day": day}))
+    if known.replica:
+        found.append(Promise("replicate", {"day": day}))
+    return found
+
+
+def promise(resources: Resources, *, now: Instant, started: bool = False) -> int:
+    """Promise what is due and not promised yet; return how many jobs that were.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
+    with resources.reading() as session:
+        tried = [store.newest(session, store=name) for name in targets(resources.settings)]
+        known = Known(
+            stores=bool(tried),
+            tried=None if None in tried else min((view.at for view in tried if view), default=None),
+            replica=replica_name(resources) is not None,
+        )
+        wanted = [
+            each
+            for each in due(known, now=now, started=started)
+            if not jobs.promised(session, kind=each.kind, payload=each.payload)
+        ]
+    if not wanted:
+        return 0
+    with resources.transaction() as session:
+        return sum(jobs.enqueue(session, kind=each.kind, payload=each.payload, now=now) for each in wanted)
