@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workers import assembly, companions, documents, fixity, media, notes, repair, taking_in
+from workers import assembly, companions, documents, fixity, keeping, media, notes, repair, taking_in
 from workers.runner import Handler
 
 HANDLERS: Mapping[str, Handler] = {
-    "read_back": fixity.read_back,
+    "read_back": keeping.kept(fixity.read_back),
     "take_in": taking_in.take_in,
     "examine": assembly.examine,
     "assemble": assembly.assemble,
@@ -23,4 +23,9 @@ HANDLERS: Mapping[str, Handler] = {
     "page": documents.page,
     "photo": documents.photo,
     "tiles": documents.tiles,
+    "restore": keeping.restore,
+    "replicate": keeping.replicate,
+    "extend_locks": keeping.extend_locks,
+    "canary": keeping.canary,
+    "prune": keeping.prune,
 }
