@@ -18,6 +18,7 @@ from archive.adapters.jail import Jail
 from archive.adapters.local_store import LocalStore
 from archive.adapters.peers import Peers
 from archive.adapters.s3_incoming import Incoming
+from archive.adapters.s3_parts import Streams
 from archive.adapters.signing import Signer, open_signer
 from archive.adapters.spool import Spool
 from archive.core.instant import Instant
@@ -43,6 +44,8 @@ class Resources:
     """The second store, which gets a copy of every original; production only, and only where one is named."""
     incoming: Incoming | None = None
     """Where stations send to straight; production only."""
+    streams: Streams | None = None
+    """What sends uploads' parts to a store elsewhere while they come in; production only."""
     peers: Peers = field(default_factory=lambda: Peers(Settings.model_fields["web_gone_seconds"].default))
     """What was seen of the web hosts."""
 

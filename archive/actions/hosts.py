@@ -120,5 +120,11 @@ def abandoned(session: Session, *, names: Collection[str]) -> list[tuple[str, Ma
     return [(row.id, row.multipart or {}) for row in session.scalars(query.where(Upload.host.in_(names)).order_by(Upload.id))]
 
 
+def multiparts(session: Session) -> set[str]:
+    """Return the store's own names of all uploads that it has begun and not finished, as far as anything refers to them."""
+    found = session.scalars(select(Upload.multipart).where(Upload.multipart.is_not(None)))
+    return {str(each.get("upload", "")) for each in found if each}
+
+
 def _view(row: Host) -> HostView:
     return HostView(row.name, row.nonce, Instant(row.started_at), Instant(row.seen_at))

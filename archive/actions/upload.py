@@ -33,7 +33,7 @@ from archive.core.instant import Instant
 from archive.core.note import Verify
 from archive.core.tus import Concat
 from archive.records import locks
-from archive.records.items import Item
+from archive.records.items import Item, StoredObject
 from archive.records.people import Person
 from archive.records.stations import Station
 from archive.records.uploads import Upload
@@ -225,6 +225,11 @@ def expire(session: Session, *, now: Instant, host: str | None = None) -> list[s
 def receiving(session: Session, *, host: str | None = None) -> list[UploadView]:
     """Return every upload that is under way, or those whose bytes one web host holds, oldest first."""
     return [_view(session, row) for row in _under_way(session, host)]
+
+
+def in_store(session: Session, digest: Digest) -> bool:
+    """Say whether the store has these bytes, as their last read-back found."""
+    return session.scalar(select(StoredObject.verdict).where(StoredObject.sha256 == digest.hex)) == "intact"
 
 
 def row_of(session: Session, upload_id: str) -> Upload:

@@ -97,8 +97,13 @@ class Spool:
         sync_path(self._directory)
 
     @contextmanager
-    def append(self, upload_id: str, *, start: int) -> Iterator[Appender]:
+    def append(self, upload_id: str, *, start: int, eager: bool = True) -> Iterator[Appender]:
         """Open an upload for more bytes, from `start` on; what lies beyond was found wanting and is cut off.
+
+        Args:
+            upload_id: Which.
+            start: Where the bytes go.
+            eager: Whether writing to the disk is begun early, for a sync at the end; without one, the file may be gone before.
 
         Raises:
             UploadBusy: Somebody else is writing to it.
@@ -118,7 +123,7 @@ class Spool:
                 self._forget(upload_id)
                 os.ftruncate(fd, start)
                 sync_file(fd)
-            yield Appender(self, upload_id, fd, start, free=self._floor)
+            yield Appender(self, upload_id, fd, start, free=self._floor, eager=eager)
 
     def ends_with(self, upload_id: str, tail: bytes) -> bool:
         """Say whether the upload's last bytes are these."""
@@ -154,16 +159,19 @@ class Spool:
                 self._in_hand.discard(upload_id)
 
     @contextmanager
-    def seal(self, upload_id: str) -> Iterator[tuple[Path, Digest]]:
+    def seal(self, upload_id: str, *, sync: bool = True) -> Iterator[tuple[Path, Digest]]:
         """Give a whole upload's file and digest, durable; nobody writes to it or seals it while the context lasts.
+
+        Without `sync` it is not made durable here: for a store elsewhere, whose copy is durable before anybody is answered.
 
         Raises:
             NotFound: There is no file: it was dropped after its accession, or never begun.
         """
         with self._locked(upload_id, os.O_RDONLY, wait=True) as fd:
-            sync_file(fd)
-            sync_path(self._directory)
-            failpoint("upload.synced")
+            if sync:
+                sync_file(fd)
+                sync_path(self._directory)
+                failpoint("upload.synced")
             hasher, position = self.running(upload_id, fd, os.fstat(fd).st_size)
             self.carry(upload_id, hasher, position)
             yield self.path(upload_id), Digest(hasher.hexdigest())
@@ -244,10 +252,18 @@ class Spool:
                 appender.write([piece])
                 at += len(piece)
 
+    def sync(self, upload_id: str) -> None:
+        """Make an upload's file durable, if there is one."""
+        with suppress(FileNotFoundError):
+            sync_path(self.path(upload_id))
+            sync_path(self._directory)
+
     def discard(self, upload_id: str) -> None:
-        """Remove an upload's file, if there is one."""
+        """Remove an upload's file and what lies beside it, if there is one."""
         self._forget(upload_id)
-        self.path(upload_id).unlink(missing_ok=True)
+        path = self.path(upload_id)
+        for each in (path.with_name(f"{upload_id}.parts"), path):  # the file last: what lies beside it is found by it
+            each.unlink(missing_ok=True)
 
     def running(self, upload_id: str, fd: int, size: int) -> tuple[_Hash, int]:
         """Return a digest of the file's first `size` bytes: the one carried, or one taken from the file now."""
@@ -316,8 +332,9 @@ class Spool:
 class Appender:
     """One request's writing to one upload. Its methods block: they run in a worker thread, one at a time."""
 
-    def __init__(self, spool: Spool, upload_id: str, fd: int, start: int, *, free: int) -> None:
+    def __init__(self, spool: Spool, upload_id: str, fd: int, start: int, *, free: int, eager: bool = True) -> None:
         self.start = start
+        self._eager = eager
         self.position = start
         self._spool = spool
         self._upload_id = upload_id
@@ -346,7 +363,7 @@ class Appender:
             self._hasher, _ = self._spool.running(self._upload_id, self._fd, self.start)
         for at in range(0, len(buffers), _MAX_BUFFERS):
             self._write(buffers[at : at + _MAX_BUFFERS])
-        if self.position - self._flushed >= FLUSH_EVERY:
+        if self._eager and self.position - self._flushed >= FLUSH_EVERY:
             _begin_writeback(self._fd, self._flushed, self.position - self._flushed)
             self._flushed = self.position
         failpoint("upload.written")
@@ -356,10 +373,12 @@ class Appender:
         hasher, _ = (self._hasher, 0) if self._hasher is not None else self._spool.running(self._upload_id, self._fd, self.start)
         return Digest(hasher.hexdigest())
 
-    def finish(self) -> None:
-        """Make what was written durable and keep its running digest for the next request."""
+    def finish(self, *, sync: bool = True) -> None:
+        """Keep the running digest for the next request and make what was written durable; not here, if somebody else does so at once."""
         if self._hasher is not None and self.position > self.start:
             self._spool.carry(self._upload_id, self._hasher, self.position)
+        if not sync:
+            return
         sync_file(self._fd, kept=self.start)
         if self.start == 0:
             sync_path(self._spool.path(self._upload_id).parent)

@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -31,6 +32,7 @@ from archive.core.errors import (
 )
 from archive.failpoints import failpoint
 from archive.resources import Resources
+from archive.web import streaming
 from archive.web.identity import resources_of
 from archive.web.receiving import Ending, Hold, receive
 
@@ -125,20 +127,24 @@ async def append(
         await run_sync(_set_floor, resources, view.id, start)
         failpoint("upload.floor_set")
     with ExitStack() as stack:
-        appender = await run_sync(stack.enter_context, resources.spool.append(view.id, start=start))
+        # A store elsewhere takes what is whole before anybody is answered, so that the spool need not be on the disk by then.
+        through = resources.streams is not None and body.checksum is None and view.concat is None
+        eager = not through or body.size is None or start + body.size != view.length
+        appender = await run_sync(stack.enter_context, resources.spool.append(view.id, start=start, eager=eager))
         if view.floor is not None and body.checksum is None:
             await run_sync(_set_floor, resources, view.id, None)  # what an interrupted checksummed body left is cut off by now
         if body.checksum is not None:
             appender.check_with(body.checksum.algorithm)
         refusal: LiuhenError | None = None
+        write = appender.write if body.checksum is not None else streaming.watched(resources, view, appender)
         try:
             if gathered is None:
                 idle = resources.settings.idle_body_seconds
-                ending = await receive(request.stream(), appender.write, room=room, idle=idle, hold=hold)
+                ending = await receive(request.stream(), write, room=room, idle=idle, hold=hold)
                 request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
             else:
                 ending = gathered.ending
-                await run_sync(appender.write, gathered.buffers)
+                await run_sync(write, gathered.buffers)
         except Fault as fault:
             ending, refusal = Ending.FAILED, fault
             request.state.body_read = gathered is not None
@@ -149,11 +155,13 @@ async def append(
                 refusal = ChecksumMismatch(id=view.id, algorithm=body.checksum.algorithm, offset=start)
             if refusal is not None or ending is not Ending.COMPLETE:
                 await run_sync(appender.back_to_start)
-        await run_sync(appender.finish)
+        sync = not through or refusal is not None or ending is not Ending.COMPLETE or appender.position != view.length
+        await run_sync(partial(appender.finish, sync=sync))
         failpoint("upload.durable")
         if body.checksum is not None:
             await run_sync(_set_floor, resources, view.id, None)
             failpoint("upload.floor_lifted")
+            streaming.settled(resources, view, appender.position)
         return Received(ending, appender.position, refusal)
 
 

@@ -27,6 +27,7 @@ from archive.core.media.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
 from archive.core.tus import Concat
 from archive.failpoints import failpoint
 from archive.resources import Resources
+from archive.web import streaming
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def finish(resources: Resources, upload_id: str, now: Instant) -> Accepted:
         try:
             if view.concat is Concat.FINAL:
                 resources.spool.join(upload_id, _parts(resources, upload_id))
-            with resources.spool.seal(upload_id) as (path, digest):
+            with resources.spool.seal(upload_id, sync=resources.streams is None) as (path, digest):
                 # Looked at again under the lock: a sweep may have done all of it in between.
                 view = _find(resources, upload_id)
                 if view.state == "receiving":
@@ -64,7 +65,12 @@ def finish(resources: Resources, upload_id: str, now: Instant) -> Accepted:
         except NotFound as error:
             if _find(resources, upload_id).state == "receiving":
                 raise Unavailable(id=upload_id, why="no bytes") from error
+        except Fault:
+            if resources.streams is not None:
+                resources.spool.sync(upload_id)  # what the store elsewhere did not take stays here, and its sender is told so
+            raise
         view = _find(resources, upload_id)
+    streaming.forget(resources, upload_id)
     resources.spool.discard(upload_id)
     failpoint("upload.dropped")
     return told(view)
@@ -99,7 +105,9 @@ def sweep(resources: Resources, now: Instant) -> Swept:
     failpoint("upload.expired")
     dropped = [upload_id for upload_id in resources.spool.ids() if not _wanted(resources, upload_id)]
     for upload_id in dropped:
+        streaming.forget(resources, upload_id)
         resources.spool.discard(upload_id)
+    streaming.tidy(resources, now=now)
     return Swept(tuple(taken_in), tuple(expired), tuple(dropped))
 
 
@@ -110,6 +118,7 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
         raise UploadBusy(id=view.id)
     if view.declared is not None and view.declared != digest:
         failpoint("upload.differs")
+        streaming.abort(resources, view)
         kept = resources.store.put(quarantine_key(view.id), path, digest)
         failpoint("upload.quarantined")
         with resources.transaction() as session:
@@ -120,10 +129,13 @@ def _take_in(resources: Resources, view: UploadView, *, path: Path, digest: Dige
         return
     kind = sniffed(path, size)
     failpoint("accession.before_put")
-    placed = resources.store.put(original_key(digest), path, digest)
+    streamed = streaming.finished(resources, view)
+    placed = resources.store.put(original_key(digest), path, digest) if streamed is None else streamed
     failpoint("accession.after_put")
 
     def accept(session: Session) -> None:
+        if streamed is not None:
+            streaming.completed(session, view.id)
         accession.accept(
             session,
             upload_id=view.id,

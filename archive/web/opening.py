@@ -26,7 +26,7 @@ from archive.core.errors import PartsApart
 from archive.core.instant import HOUR, Instant
 from archive.failpoints import failpoint
 from archive.resources import Resources
-from archive.web import hosting, intake
+from archive.web import hosting, intake, streaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +226,7 @@ def terminate(resources: Resources, upload_id: str, now: Instant) -> None:
     failpoint("upload.terminated")
     for part, _ in parts:
         resources.spool.discard(part)
+    streaming.forget(resources, upload_id)
     resources.spool.discard(upload_id)
 
 
