@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from archive.actions import jobs, replica, store
+from archive.actions import housekeeping, jobs, replica, store
 from archive.actions.fixity import Verdict
 from archive.actions.jobs import ClaimedJob
 from archive.actions.store import Locked
@@ -310,7 +310,7 @@ def prune(resources: Resources, _job: ClaimedJob, report: Report) -> Publish:
     before, removed = Instant(resources.now() - resources.settings.job_days * DAY), 0
     while True:
         with resources.transaction() as session:
-            gone = jobs.prune(session, before=before, limit=PRUNED)
+            gone = housekeeping.prune(session, before=before, limit=PRUNED)
         removed += gone
         report(0, f"{removed} removed")
         if gone < PRUNED:

@@ -70,12 +70,7 @@ def promise(resources: Resources, *, now: Instant, started: bool = False) -> int
             tried=None if None in tried else min((view.at for view in tried if view), default=None),
             replica=replica_name(resources) is not None,
         )
-        wanted = [
-            each
-            for each in due(known, now=now, started=started)
-            if not jobs.promised(session, kind=each.kind, payload=each.payload)
-        ]
-    if not wanted:
-        return 0
     with resources.transaction() as session:
-        return sum(jobs.enqueue(session, kind=each.kind, payload=each.payload, now=now) for each in wanted)
+        return sum(
+            jobs.enqueue(session, kind=each.kind, payload=each.payload, now=now) for each in due(known, now=now, started=started)
+        )

@@ -17,14 +17,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, bindparam, case, delete, exists, func, literal, or_, select, text, update
+from sqlalchemy import CursorResult, and_, bindparam, case, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from archive.core.access import PersonCaller
 from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
-from archive.core.jobs import AWAITED, KINDS, LANES, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, TAIL, retry_at
+from archive.core.jobs import AWAITED, KINDS, LANES, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, STORE_PAUSE, TAIL, retry_at
 from archive.records.items import Item
 from archive.records.jobs import HEADS, JOBS, TURNS, Job, first_turn, ready, same_turn
 
@@ -102,6 +102,7 @@ def enqueue(
     """
     agency, source = _whose(session, item_id)
     work, given = KINDS[kind], dict(payload or {})
+    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
     turn = first_turn(lane=work.lane, priority=work.priority, agency=agency, source=source, otherwise=now)
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     promised = session.execute(
@@ -109,7 +110,7 @@ def enqueue(
         .values(
             kind=kind,
             lane=work.lane,
-            key=_key(kind, item_id, sha256, given),
+            key=":".join([kind, *([subject] if subject else []), *(str(given[name]) for name in sorted(given))]),
             item_id=item_id,
             sha256=sha256,
             agency=agency,
@@ -126,16 +127,6 @@ def enqueue(
     if promised is not None:
         _ring(session, work.lane)
     return promised is not None
-
-
-def promised(session: Session, *, kind: str, payload: Mapping[str, Any]) -> bool:
-    """Say whether this piece of housekeeping was promised, whatever became of it, so that whoever looks often writes seldom."""
-    return session.scalar(select(Job.id).where(Job.key == _key(kind, None, None, payload))) is not None
-
-
-def _key(kind: str, item_id: int | None, sha256: str | None, payload: Mapping[str, Any]) -> str:
-    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
-    return ":".join([kind, *([subject] if subject else []), *(str(payload[name]) for name in sorted(payload))])
 
 
 def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) -> None:
@@ -276,6 +267,17 @@ def fail(session: Session, job: ClaimedJob, *, error: str, tail: str, again: boo
     )
 
 
+def put_off(session: Session, job: ClaimedJob, *, error: str, tail: str, now: Instant) -> None:
+    """Let a job wait for a store that is away: due again soon, with the reason beside it; the attempt does not count.
+
+    Raises:
+        LeaseLost: the job is no longer this worker's.
+    """
+    again_at, attempt = Instant(now + STORE_PAUSE), job.attempt - 1
+    waits = {"run_after": again_at, "lease_until": again_at, "lease_owner": None, "attempt": attempt}
+    _mine(session, job, state="waiting", error=error[:80], error_tail=tail[-TAIL:], **waits)
+
+
 def hand_back(session: Session, job: ClaimedJob, *, now: Instant) -> None:
     """Give an unfinished job back, as a worker that is asked to stop does; the attempt does not count.
 
@@ -336,14 +338,6 @@ def hasten(session: Session, *, sha256: str, kinds: Sequence[str]) -> None:
         session.execute(
             update(JOBS).where(JOBS.c.id == job.id, *waits).values(priority=AWAITED, turn=turn), execution_options=_ALONE
         )
-
-
-def prune(session: Session, *, before: Instant, limit: int) -> int:
-    """Remove up to `limit` jobs that were done before then, the oldest first, and return how many; those that failed for good stay."""
-    old = select(Job.id).where(Job.state == "done", Job.ended_at < before).order_by(Job.ended_at).limit(limit)
-    chosen = list(session.scalars(old.with_for_update(skip_locked=True)))
-    session.execute(delete(Job).where(Job.id.in_(chosen)), execution_options=_ALONE)
-    return len(chosen)
 
 
 def of_item(session: Session, item_id: int, sha256: str) -> list[JobView]:
