@@ -81,6 +81,11 @@ JOB_KIND: Mapping[str, str] = {
     "page": N_("One page, before its turn"),
     "photo": N_("Photo preview"),
     "tiles": N_("Full resolution"),
+    "restore": N_("Restore from the second copy"),
+    "replicate": N_("Copy to the second store"),
+    "extend_locks": N_("Extend locks"),
+    "canary": N_("Try the object store"),
+    "prune": N_("Remove finished jobs"),
 }
 
 JOB_STATE: Mapping[str, str] = {
