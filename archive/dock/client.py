@@ -62,11 +62,15 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A new upload: how many bytes the server has of it, and the acknowledgement if these were all."""
+    """An upload: how many bytes the server has of it, and the acknowledgement if these were all.
+
+    `part_size` is set if its bytes are to go straight to the store, in parts of that size.
+    """
 
     url: str
     offset: int
     accepted: Accepted | None
+    part_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Server:
         self._token: str | None = None
         self._token_lock = threading.Lock()
         self._http = httpx.Client(
-            verify=_trust(ca) if url.scheme == "https" else True,
+            verify=trust(ca) if url.scheme == "https" else True,
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             follow_redirects=False,
@@ -123,11 +127,12 @@ class Server:
         """
         self._fresh_token(stale=self._token)
 
-    def create(self, *, length: int, metadata: Mapping[str, bytes], body: bytes = b"") -> Created:
+    def create(self, *, length: int, metadata: Mapping[str, bytes], body: bytes = b"", direct: bool = False) -> Created:
         """Open an upload with its first bytes, or all of them, and return its address (tus 1.0.0, Creation With Upload).
 
         A server that takes no bytes with a creation says nothing of an offset, which then is 0. If the answer gets lost, asking again
-        opens nothing twice: the same signed manifest leads to the same upload.
+        opens nothing twice: the same signed manifest leads to the same upload. `direct` says that its bytes may go straight to the store;
+        the server chooses, and an upload that went there goes here from then on if it is asked for without.
 
         Raises:
             ServerRefused: the archive does not want it.
@@ -136,6 +141,8 @@ class Server:
         headers = {"Upload-Length": str(length), "Upload-Metadata": encode_metadata(metadata), "Content-Length": str(len(body))}
         if body:
             headers["Content-Type"] = _BYTES
+        if direct:
+            headers["Liuhen-Direct"] = "1"
         answer = self._asked("POST", self._base + UPLOADS, headers=headers, body=body or None)
         location = answer.headers.get("Location", "")
         url = urljoin(self._base + UPLOADS, location)
@@ -145,10 +152,10 @@ class Server:
         offset = answer.headers.get("Upload-Offset", "0")
         if not (offset.isascii() and offset.isdigit()):
             raise ServerRefused(reason="no_offset", status=answer.status_code)
-        return Created(ours, int(offset), _accepted(answer.headers))
+        return Created(ours, int(offset), _accepted(answer.headers), _part_size(answer.headers))
 
-    def offset(self, url: str) -> int:
-        """Return how many bytes the server has (tus 1.0.0, HEAD).
+    def found(self, url: str) -> Created:
+        """Return how many bytes the server has of an upload (tus 1.0.0, HEAD).
 
         Raises:
             Gone: it has ended or expired.
@@ -156,7 +163,7 @@ class Server:
         """
         answer = self._asked("HEAD", url)
         try:
-            return int(answer.headers["Upload-Offset"])
+            return Created(url, int(answer.headers["Upload-Offset"]), None, _part_size(answer.headers))
         except (KeyError, ValueError) as why:
             raise ServerRefused(reason="no_offset", status=answer.status_code) from why
 
@@ -244,18 +251,28 @@ class Server:
             ServerRefused: it says no; what it says of the reason is in `server_reason` and `server_case`.
             Unavailable: as ever.
         """
-        body = json.dumps(facts).encode()
-        headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         try:
-            answer = self._asked("POST", self._base + path, headers=headers, body=body)
-            told = answer.json()
+            return self.told("POST", path, facts)
         except Gone as why:
             raise ServerRefused(server_code="not_found", status=404) from why
+
+    def told(self, method: str, path: str, facts: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Ask this of the archive, with these facts (JSON) if there are any, and return its answer's.
+
+        Raises:
+            Gone: there is no such thing.
+            ServerRefused, Unavailable: as ever.
+        """
+        body = None if facts is None else json.dumps(facts).encode()
+        headers = {} if body is None else {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        answer = self._asked(method, self._base + path, headers=headers, body=body)
+        try:
+            found = answer.json()
         except ValueError as why:
             raise ServerRefused(reason="no_answer", status=answer.status_code) from why
-        if not isinstance(told, dict):
+        if not isinstance(found, dict):
             raise ServerRefused(reason="no_answer", status=answer.status_code)
-        return told
+        return found
 
     def _asked(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: Iterator[bytes] | bytes | None = None
@@ -288,13 +305,13 @@ class Server:
         with self._token_lock:
             if self._token is not None and self._token != stale:
                 return self._token
-            nonce = self._told("nonces", {"station": self._credential.station}, "nonce")
+            nonce = self._proved("nonces", {"station": self._credential.station}, "nonce")
             signature = base64.b64encode(self._credential.sign_nonce(nonce)).decode()
             asked = {"station": self._credential.station, "nonce": nonce, "signature": signature}
-            self._token = self._told("tokens", asked, "token")
+            self._token = self._proved("tokens", asked, "token")
             return self._token
 
-    def _told(self, what: str, asked: Mapping[str, str], field: str) -> str:
+    def _proved(self, what: str, asked: Mapping[str, str], field: str) -> str:
         body = iter([json.dumps(asked).encode()])
         headers = {"Content-Type": "application/json", "Content-Length": str(len(json.dumps(asked).encode()))}
         answer = self._sent("POST", f"{self._base}/api/v1/stations/{what}", token=None, headers=headers, body=body)
@@ -323,7 +340,12 @@ def encode_metadata(metadata: Mapping[str, bytes]) -> str:
     return ",".join(f"{key} {base64.b64encode(value).decode()}" for key, value in metadata.items())
 
 
-def _trust(ca: Path | None) -> ssl.SSLContext:
+def trust(ca: Path | None) -> ssl.SSLContext:
+    """Return what says whom to trust: this authority, or the system's.
+
+    Raises:
+        Malformed: it cannot be read.
+    """
     try:
         return ssl.create_default_context(cafile=None if ca is None else str(ca))
     except (OSError, ssl.SSLError) as why:
@@ -338,6 +360,15 @@ def _accepted(headers: httpx.Headers) -> Accepted | None:
         return Accepted(str(AccessionNumber.parse(number)), Digest(digest), headers.get("Liuhen-Same-Bytes-As"))
     except Malformed as why:
         raise ServerRefused(reason="bad_acknowledgement") from why
+
+
+def _part_size(headers: httpx.Headers) -> int | None:
+    value = headers.get("Liuhen-Part-Size")
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) <= 12):  # noqa: PLR2004 - digits of what an S3 store takes
+        raise ServerRefused(reason="no_part_size")
+    return int(value)
 
 
 def _require_yes(answer: httpx.Response) -> None:

@@ -19,6 +19,7 @@ from archive.core.errors import Fault, LiuhenError, Malformed, Mismatch, Refusal
 from archive.core.manifest import signing_bytes
 from archive.dock import reading, receipts, scanner, words
 from archive.dock.describe import Reading, describe
+from archive.dock.direct import Arrived
 from archive.dock.journal import State
 from archive.dock.pace import Patience, Stopped
 from archive.dock.release import Freed, Release
@@ -29,6 +30,7 @@ from archive.failpoints import failpoint
 if TYPE_CHECKING:
     import random
 
+    from archive.core.digest import Digest
     from archive.dock.board import Board
     from archive.dock.carrier import Volume
     from archive.dock.credential import Credential
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 _LOOKS_AT_A_CHANGING_FILE = 3
 _FORBIDDEN = frozenset({401, 403})
 _DIGEST_MISMATCH = 460
+_ARRIVED = "arrived"
+"""What is in the archive's store and waits to be taken in."""
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
 _PULLED = frozenset({errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM, errno.ESHUTDOWN})
 
 
@@ -70,6 +76,8 @@ class Dock:
         """Carriers, by identity, that were pulled while they were read."""
         self._ended: LiuhenError | None = None
         """Why no further file is begun: the server is away for good, or does not want this station."""
+        self._arrived: set[Digest] = set()
+        """Bytes that are in the store and wait to be taken in: another file of the same bytes waits for what becomes of them."""
 
     def run(self, scans: Sequence[Scan], *, wait_s: float | None) -> Report:
         """Dock every file of these scans and collect receipts for `wait_s` seconds, None for not at all."""
@@ -87,6 +95,7 @@ class Dock:
             self._expect(sources)
             with self._board.shown(), ThreadPoolExecutor(self._plan.jobs, thread_name_prefix="dock") as pool:
                 outcomes = list(pool.map(lambda source: self._one(source, folders), sources))
+                self._see_taken_in(outcomes, sources, folders, within_s=self._plan.patience_s if wait_s is None else wait_s)
             if self._ended is None:
                 self._means.stop.check()
                 if wait_s is not None:
@@ -160,6 +169,31 @@ class Dock:
             outcome = Outcome(source.shown, source.size, "refused", trouble=str(why))
         return self._told(outcome)
 
+    def _see_taken_in(
+        self, outcomes: list[Outcome], sources: Sequence[Source], folders: Mapping[tuple[object, ...], Folder], *, within_s: float
+    ) -> None:
+        """Ask after the files that went straight to the store until the archive has taken them in, for so long.
+
+        Raises:
+            Stopped: somebody asked.
+        """
+        until, pause = time.monotonic() + within_s, _FIRST_PAUSE_S
+        waiting = [place for place, outcome in enumerate(outcomes) if outcome.trouble == _ARRIVED]
+        if waiting:
+            self._board.tell("arrived", count=len(waiting))
+        while waiting and self._ended is None:
+            self._arrived.clear()
+            for place in waiting:
+                found = self._one(sources[place], folders)
+                outcomes[place] = replace(found, sent_bytes=outcomes[place].sent_bytes + found.sent_bytes)
+            still = [place for place in waiting if outcomes[place].trouble == _ARRIVED]
+            pause = _FIRST_PAUSE_S if len(still) < len(waiting) else min(pause * 1.5, _LONGEST_PAUSE_S)
+            waiting, left = still, until - time.monotonic()
+            if left <= 0:
+                return
+            if waiting:
+                self._means.stop.wait(min(pause, left))
+
     def _untouched(self, source: Source, trouble: str) -> Outcome:
         """Return what a file is that this run does not begin: done, where the journal knows it so, or waiting for the next."""
         try:
@@ -200,7 +234,14 @@ class Dock:
                 journal.known(entry, earlier, now=self._means.now())
                 failpoint("dock.known_kept")
                 return self._told(self._kept(source))
-            return self._told(self._sent(source, entry))
+            if entry.sha256 in self._arrived and not is_page:
+                return self._has_arrived(entry, 0)
+            outcome = self._sent(source, entry)
+            return outcome if outcome.trouble == _ARRIVED else self._told(outcome)
+
+    def _has_arrived(self, entry: Entry, sent: int) -> Outcome:
+        self._arrived.add(entry.sha256)
+        return Outcome(entry.shown, entry.size, "waiting", sha256=entry.sha256.hex, sent_bytes=sent, trouble=_ARRIVED, fault=True)
 
     def _signed(self, source: Source, folder: Folder) -> Entry:
         """Hash the file, ask it where it comes from, sign what was found, and keep that."""
@@ -236,6 +277,8 @@ class Dock:
         bar = self._board.file(source.shown, "sending", entry.size)
         try:
             sent = send(source, entry, means=self._means, patience=patience, position=bar.at)
+        except Arrived as why:
+            return self._has_arrived(entry, why.sent)
         except Mismatch as why:
             journal.flawed(entry, str(why), now=self._means.now())
             return self._kept(source)

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from archive.core.errors import Mismatch, ServerRefused, SourceChanged, Unavailable
+from archive.dock import direct
 from archive.dock.client import Accepted, Created, Gone, OutOfStep
+from archive.dock.direct import Arrived, NotStraight
 from archive.dock.pace import Turns
 from archive.dock.reading import CHUNK, opened, require_unchanged
 from archive.failpoints import failpoint
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from archive.core.instant import Instant
     from archive.dock.client import Server
+    from archive.dock.direct import Way
     from archive.dock.journal import Entry, Journal
     from archive.dock.pace import Limit, Patience, Stop
     from archive.dock.reading import Position
@@ -59,6 +62,10 @@ class Means:
     """Files with the same bytes go one after the other, so that the second finds the first docked."""
     piece: int = PIECE
     small: int = SMALL
+    way: Way | None = None
+    """The way straight to the store, where the archive offers it; None: everything goes through the archive."""
+    detour: Callable[[Entry, str], None] = lambda _entry, _reason: None
+    """Hears that a file goes through the archive after all, and why."""
 
 
 def send(source: Source, entry: Entry, *, means: Means, patience: Patience, position: Position) -> Sent:
@@ -69,6 +76,7 @@ def send(source: Source, entry: Entry, *, means: Means, patience: Patience, posi
         Mismatch: it acknowledged something else than was signed.
         SourceChanged: the file is not what was hashed; the upload is given up.
         Unavailable: patience is spent; the next run goes on from here.
+        Arrived: all of it is in the store, and the archive has yet to take it in.
         Stopped: somebody asked.
     """
     upload = _Upload(source, entry, means=means, patience=patience, position=position)
@@ -101,15 +109,21 @@ class _Upload:
         self._url = None if entry.upload_url is None else means.server.resolve(entry.upload_url)
         self._creations = 0
         self.began_at = 0 if self._url is None else entry.size
-        """From which byte on this run sends."""
+        """From which byte on this run sends; of what goes in parts, as many bytes before the end as it sent."""
+        self._straight = 0
 
     def go_on(self) -> Accepted:
         """Go on from where the server stands, to the acknowledgement."""
         try:
-            if self._url is None:
-                created = self._create()
-                return created.accepted if created.accepted is not None else self._send_from(created.offset)
-            return self._send_from(self._means.server.offset(self._url))
+            stands = self._create() if self._url is None else self._means.server.found(self._url)
+            if stands.part_size is not None:
+                try:
+                    return self._send_straight(stands.part_size)
+                except NotStraight as why:
+                    self._means.detour(self._entry, str(why))
+                    self._keep(None, 0)
+                    stands = self._create()  # asked for without, it comes here from now on
+            return stands.accepted if stands.accepted is not None else self._send_from(stands.offset)
         except Gone:
             accepted = self._what_became()
             if accepted is not None:
@@ -128,7 +142,10 @@ class _Upload:
         if self._creations == _MAX_CREATIONS:
             raise ServerRefused(reason="uploads_vanish", path=self._entry.shown)
         whole = self._whole()
-        created = self._means.server.create(length=self._entry.size, metadata=_metadata(self._entry), body=whole)
+        straight = self._means.way is not None and self._means.way.is_open
+        created = self._means.server.create(
+            length=self._entry.size, metadata=_metadata(self._entry), body=whole, direct=straight and not whole
+        )
         self._creations += 1
         self.began_at = min(self.began_at, 0 if created.accepted is not None else created.offset)
         failpoint("dock.created")
@@ -146,6 +163,30 @@ class _Upload:
             return b""
         with opened(self._source) as descriptor, contextlib.closing(self._body(descriptor, 0, self._entry.size)) as body:
             return b"".join(body)
+
+    def _send_straight(self, part_size: int) -> Accepted:
+        """Send the parts that the store has not got, and hear what became of them."""
+        assert self._url is not None
+        if self._means.way is None:
+            raise NotStraight("")
+        sending = direct.Sending(
+            source=self._source,
+            entry=self._entry,
+            url=self._url,
+            part_size=part_size,
+            server=self._means.server,
+            way=self._means.way,
+            limit=self._means.limit,
+            stop=self._means.stop,
+            patience=self._patience,
+            position=self._position,
+        )
+        try:
+            direct.send(sending)
+        finally:
+            self._straight += sending.sent
+        self.began_at = self._entry.size - min(self._straight, self._entry.size)
+        return self._ask()
 
     def _send_from(self, offset: int) -> Accepted:
         assert self._url is not None
@@ -192,6 +233,8 @@ class _Upload:
             raise ServerRefused(server_code=standing.refusal or "refused", status=0)
         if standing.state == "receiving":
             raise OutOfStep(what="accession")  # the archive is at it
+        if standing.state == "arrived":
+            raise Arrived(self._straight)
         raise Gone(standing.state)
 
     def _what_became(self) -> Accepted | None:

@@ -16,7 +16,8 @@ from archive.core.instant import Instant
 from archive.dock import clock, credential, patterns, places, scanner
 from archive.dock.client import Server
 from archive.dock.describe import Reading
-from archive.dock.journal import Journal
+from archive.dock.direct import Way
+from archive.dock.journal import Entry, Journal
 from archive.dock.pace import Limit, Stop, Turns
 from archive.dock.run import Dock, Plan
 from archive.dock.sending import Means
@@ -71,6 +72,7 @@ class Session:
     stop: Stop
     board: Board
     limit: Limit
+    way: Way
     turns: Turns = field(default_factory=Turns)
     _measured: dict[str, Measured] = field(default_factory=dict)
     _measuring: threading.Lock = field(default_factory=threading.Lock)
@@ -136,6 +138,12 @@ class Session:
         with self._measuring:
             measured = dict(self._measured)
         own = stop or self.stop
+        shown = board or self.board
+
+        def detour(entry: Entry, reason: str) -> None:
+            self.journal.troubled(entry, f"detour: {reason}", now=now())
+            shown.tell("detour", path=entry.shown, trouble=reason, style="yellow")
+
         means = Means(
             server=self.server,
             journal=self.journal,
@@ -143,6 +151,8 @@ class Session:
             stop=own,
             now=now,
             turns=self.turns,
+            way=self.way,
+            detour=detour,
         )
         plan = Plan(
             reading=Reading(self.patterns, self.zone, self.wishes.clock_offsets, measured),
@@ -152,7 +162,7 @@ class Session:
             chance=random.Random(),  # noqa: S311 - spreads waits, guards nothing
             release=release,
         )
-        at_work = Dock(means=means, credential=self.credential, plan=plan, board=board or self.board)
+        at_work = Dock(means=means, credential=self.credential, plan=plan, board=shown)
         return at_work.run(scans, wait_s=wait_s)
 
 
@@ -172,10 +182,11 @@ def opened(wishes: Wishes, *, board: Board, stop: Stop, runs: int = 1) -> Iterat
     with (
         Journal.locked(wishes.journal) as journal,
         Server(wishes.server, station, ca=wishes.ca, connections=wishes.jobs * runs + 1) as server,
+        Way(secure=where.scheme == "https", ca=wishes.ca) as way,
     ):
         journal.rename_archive(station.earlier_archives, station.archive)
         limit = Limit(wishes.limit, stop=stop)
-        yield Session(wishes, station, known, journal, server, stop, board, limit)
+        yield Session(wishes, station, known, journal, server, stop, board, limit, way)
 
 
 def settled(session: Session, root: Path, place: Place) -> Scan:

@@ -42,6 +42,14 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "changed": ("内容有变    {path}：重新计算摘要", "changed    {path}: hashing it anew"),
     "file": ("{shown}  {path}  {size}  {said}", "{shown:<10} {path}  {size}  {said}"),
     "again": ("（相同内容已入档）", "(these bytes were docked before)"),
+    "arrived": (
+        "等待 {count} 个文件入档：档案库正在核对直传内容",
+        "waiting    for {count} files to be taken in: the archive checks what went straight to its store",
+    ),
+    "detour": (
+        "改经档案库上传  {path}：无法直传存储：{trouble}",
+        "detour     {path} goes through the archive, not straight to its store: {trouble}",
+    ),
     "receipts": (
         "等待 {count} 份回执：档案库正在回读所存内容",
         "waiting    for {count} receipts: the archive reads back what it stored",
@@ -178,10 +186,13 @@ _TROUBLE: Final[Mapping[tuple[str, ...], tuple[str, str]]] = {
     ("server_refused", "no_archive_there"): ("此地址没有档案库：{of}", "there is no archive at this address: {of}"),
     ("server_refused", "digest_mismatch"): ("所传内容与签名的摘要不符", "what arrived is not what was signed"),
     ("unavailable", "server"): ("档案库没有应答：{reason}", "the archive does not answer: {reason}"),
+    ("unavailable", "store"): ("档案库的存储没有应答：{reason}", "the archive's store does not answer: {reason}"),
     ("unavailable", "source"): ("来源无法读取：{reason}", "the source cannot be read: {reason}"),
+    ("detour",): ("未能直传存储，改经档案库上传：{reason}", "went through the archive, not straight to its store: {reason}"),
     ("disk_full",): ("档案库磁盘已满", "the archive's disk is full"),
     # why a file waits, and what was passed over
     ("not begun",): ("尚未开始", "not begun"),
+    ("arrived",): ("已直传存储，待档案库入档", "in the store; the archive has yet to take it in"),
     ("stopped",): ("已停止", "stopped"),
     ("carrier gone",): ("载体已拔出", "its carrier was pulled"),
     ("the file keeps changing",): ("文件不断变动", "the file keeps changing"),
