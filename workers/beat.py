@@ -52,8 +52,8 @@ def run(resources: Resources) -> None:
         while not stop.is_set():
             _try_to_sweep(resources, bell)
             if looked is None or time.monotonic() - looked >= CALENDAR:
+                _try_to_promise(resources, started=looked is None)
                 looked = time.monotonic()
-                _try_to_promise(resources)
             stop.wait(SWEEP)
     finally:
         bell.close()
@@ -89,8 +89,8 @@ def _try_to_sweep(resources: Resources, bell: CeleryBell) -> None:
             log.info("rung again: %s", ", ".join(f"{lane} {times}" for lane, times in rung.items() if times))
 
 
-def _try_to_promise(resources: Resources) -> None:
+def _try_to_promise(resources: Resources, *, started: bool) -> None:
     try:
-        schedule.promise(resources, now=resources.now())
+        schedule.promise(resources, now=resources.now(), started=started)
     except Exception:
         log.exception("the calendar could not be looked at; another look follows")
