@@ -25,6 +25,7 @@ from archive.actions import jobs
 from archive.adapters.doorbell import Ear
 from archive.core.jobs import LANES
 from archive.resources import Resources, bell_path
+from workers import schedule
 from workers.handlers import HANDLERS
 from workers.lanes import Lanes
 
@@ -34,7 +35,7 @@ GLANCE = 1.0
 """Seconds between looks at the table when nobody rings."""
 LOCK_GLANCE = 0.1
 SETTLE = 60.0
-"""Seconds between looks for what a clock that was set back left in the future."""
+"""Seconds between looks at the calendar, and for what a clock that was set back left in the future."""
 
 
 def run(resources: Resources) -> None:
@@ -85,8 +86,9 @@ def _settle(resources: Resources) -> None:
     try:
         with resources.transaction() as session:
             jobs.settle(session, now=resources.now())
+        schedule.promise(resources, now=resources.now())
     except Exception:
-        log.exception("leases could not be looked over; doing it again")
+        log.exception("leases and the calendar could not be looked over; doing it again")
 
 
 def _parent_gone() -> bool:
