@@ -47,12 +47,16 @@ class Flaw:
         return f"{self.invariant}: {self.subject}: {self.detail}"
 
 
-def judged(resources: Resources, books: Sequence[Book]) -> list[Flaw]:
-    """Return every flaw of an archive at rest: senders hold, jobs are done."""
+def judged(resources: Resources, books: Sequence[Book], *, read: Sequence[Deposit] | None = None) -> list[Flaw]:
+    """Return every flaw of an archive at rest: senders hold, jobs are done.
+
+    `read`: the files whose bytes are read here, all of them if not given; `fsck --deep`, which is part of it, reads every byte anyway.
+    """
     deposits = list(all_of(list(books)))
+    read_too = {deposit.number for deposit in (deposits if read is None else read)}
     found = [Flaw("answers", book.station, flaw) for book in books for flaw in book.flaws()]
     with resources.reading() as session:
-        found += acknowledged(session, resources.store, deposits)
+        found += acknowledged(session, resources.store, deposits, read_too)
         found += receipts(resources, deposits)
         found += once_at_rest(session)
         found += nothing_else_at_rest(session, deposits)
@@ -60,7 +64,7 @@ def judged(resources: Resources, books: Sequence[Book]) -> list[Flaw]:
     return found
 
 
-def acknowledged(session: Session, store: ObjectStore, deposits: Iterable[Deposit]) -> Iterator[Flaw]:
+def acknowledged(session: Session, store: ObjectStore, deposits: Iterable[Deposit], read: set[str | None]) -> Iterator[Flaw]:
     """What was acknowledged as stored is on record as what it is, and is read from the store, by its version, with its digest."""
     rows = select(Item, StoredObject, Station.name)
     rows = rows.outerjoin(StoredObject, StoredObject.sha256 == Item.sha256).outerjoin(Station, Station.id == Item.station_id)
@@ -76,7 +80,7 @@ def acknowledged(session: Session, store: ObjectStore, deposits: Iterable[Deposi
         recorded = (item.sha256, None if stored is None else stored.size, item.name, station)
         if told != recorded:
             yield Flaw("acknowledged", deposit.number, f"{told} was acknowledged, {recorded} is on record")
-        if stored is not None and (why := _read(store, stored)) is not None:
+        if stored is not None and deposit.number in read and (why := _read(store, stored)) is not None:
             yield Flaw("bytes", deposit.number, f"{deposit.name}: {why}")
 
 
