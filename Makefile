@@ -20,14 +20,17 @@ CATALOGUES := $(patsubst %.po,%.mo,$(wildcard archive/web/locale/*/LC_MESSAGES/*
 UI := $(shell find archive/web/ui -type f 2>/dev/null)
 SOURCES := $(shell find archive workers -type f -not -path '*/static/*' -not -path '*/ui/*' -not -name '*.pyc' -not -name '*.mo')
 
-.PHONY: help demo test soak bench check web build lock bare pictures clean system-demo system-test system-bare
+.PHONY: help demo production-demo test soak bench check web build lock bare pictures clean system-demo system-production system-test system-bare
 .DELETE_ON_ERROR:
 
 help:  ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 demo: $(VENV)/.program $(STATIC) $(CATALOGUES)  ## a recorder's footage from dock to replay; DEMO=--check verifies it and ends
 	@exec $(BIN)/liuhen demo $(DEMO)
+
+production-demo: system-production $(VENV)/.program $(STATIC) $(CATALOGUES)  ## the same on PostgreSQL, RabbitMQ, S3 and nginx, several processes of each kind; DEMO=--check as well
+	@exec $(BIN)/python -m infra.stack $(DEMO)
 
 test: check system-test $(CATALOGUES)  ## check, then every test but bench and soak; TESTS="tests/web -k tus" narrows it, WORKERS=0 runs them one by one
 	@$(BIN)/python -m pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile $(TESTS)
@@ -68,7 +71,7 @@ clean:  ## remove all that was made here
 compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --no-config --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-emit-find-links $(UPGRADE) $(if $(findstring --group,$2),,pyproject.toml) $2 -o $1
 
-system-demo system-test system-bare: system-%:
+system-demo system-production system-test system-bare: system-%:
 	@infra/setup.sh $*
 
 $(VENV)/pyvenv.cfg: | system-demo

@@ -1,18 +1,20 @@
 #!/bin/sh
 # Installs the Debian packages that a purpose needs, and only those that are missing.
 #
-#   infra/setup.sh demo|test|bare...
+#   infra/setup.sh demo|production|test|bare...
 #
-# Nothing is asked and nothing is fetched when all of them are there: that costs one dpkg-query.
+# Nothing is asked and nothing is fetched when all of them are there: that costs one dpkg-query. Debian starts some of these servers once they
+# are installed; ours are others, on ports and in folders of their own, and those are neither used nor ended.
 set -eu
 
-# One line a purpose. `test` builds on `demo`.
+# One line a purpose. `production` builds on `demo`, `test` on both.
 demo="bubblewrap espeak-ng ffmpeg fonts-noto-cjk python3-venv"
+production="ceph-common ceph-mon ceph-osd nginx-light postgresql rabbitmq-server radosgw"
 test="chromium libfaketime"
 bare="ca-certificates debootstrap git"
 
 if [ $# -eq 0 ]; then
-    echo "usage: infra/setup.sh demo|test|bare..." >&2
+    echo "usage: infra/setup.sh demo|production|test|bare..." >&2
     exit 2
 fi
 
@@ -20,9 +22,10 @@ wanted=""
 for purpose in "$@"; do
     case $purpose in
         demo) wanted="$wanted $demo" ;;
-        test) wanted="$wanted $demo $test" ;;
+        production) wanted="$wanted $demo $production" ;;
+        test) wanted="$wanted $demo $production $test" ;;
         bare) wanted="$wanted $bare" ;;
-        *) echo "infra/setup.sh: no such purpose: $purpose (demo, test or bare)" >&2; exit 2 ;;
+        *) echo "infra/setup.sh: no such purpose: $purpose (demo, production, test or bare)" >&2; exit 2 ;;
     esac
 done
 

@@ -70,6 +70,8 @@ def carry_out(act: Callable[[Console], int], *, stopped: int = DONE) -> int:
             console.print(f"  {name}: {value}", markup=False, highlight=False)
     except (httpx.HTTPError, subprocess.SubprocessError, OSError) as why:
         console.print(f"[red]✗[/] {type(why).__name__}: {why}", highlight=False)
+        if isinstance(why, subprocess.CalledProcessError) and why.stderr:
+            console.print(why.stderr.decode("utf-8", errors="replace")[-2000:], markup=False, highlight=False)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -83,11 +85,17 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def shown(console: Console, folder: Path, house: Callable[[], Server], *, keep: bool) -> int:
-    """Run the demonstration in this folder and stay up until a signal comes or the server ends."""
+def shown(
+    console: Console, folder: Path, house: Callable[[], Server], *, keep: bool, clear: Callable[[], None] = lambda: None
+) -> int:
+    """Run the demonstration in this folder and stay up until a signal comes or the server ends.
+
+    `clear` is called before anything is done in the folder.
+    """
     from archive.demo import run  # noqa: PLC0415 - no other command should load what draws and encodes
 
     with run.alone(folder):
+        clear()
         made = run.prepare(folder, keep=keep)
         server = house()
         with server.engines(console), run.running(server, console):

@@ -120,6 +120,20 @@ class Postgres:
         self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*map(sql.Identifier, (database, template, owner))))
         return self.url(database)
 
+    def ensure(self, database: str, *, owner: str = OWNER) -> str:
+        """Make a database where there is none of that name, and return its address."""
+        with psycopg.connect(self.url()) as connection:
+            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        return self.url(database) if there else self.create(database, owner=owner)
+
+    def ensure_role(self, name: str, *, password: str) -> None:
+        """Make a role that may sign in and nothing else, or give the one that is there this password."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            there = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+            verb = sql.SQL("ALTER ROLE" if there else "CREATE ROLE")
+            words = (verb, sql.Identifier(name), sql.Literal(password))
+            connection.execute(sql.SQL("{} {} LOGIN PASSWORD {}").format(*words))
+
     def drop(self, database: str) -> None:
         """Drop a database, ending whoever is connected to it."""
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
