@@ -7,12 +7,12 @@ answered after it has committed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import Row, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
@@ -27,6 +27,7 @@ from archive.core.errors import NotFound, NumbersSpent, UploadGone
 from archive.core.instant import Instant, local
 from archive.core.media.sniff import Sniffed
 from archive.ports import Placed, Put
+from archive.records import locks
 from archive.records.items import Item, Serial, StoredObject
 from archive.records.papers import Paper
 from archive.records.people import Person
@@ -62,17 +63,16 @@ def accept(
         UploadGone: it ended otherwise.
         NumbersSpent: no number is left of this agency, kind and year.
     """
-    upload = session.get(Upload, upload_id)
+    upload = locks.row(session, Upload, upload_id)
     if upload is None:
         raise NotFound(what="upload", id=upload_id)
     if upload.state == "stored":
         return _accepted(session, upload)
-    if upload.state != "receiving":
+    if upload.state not in {"receiving", "arrived"}:
         raise UploadGone(id=upload_id, state=upload.state)
-    earlier = session.execute(select(Item.id, Item.number).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1)).first()
-    if session.scalar(select(StoredObject.size).where(StoredObject.sha256 == digest.hex)) is None:
-        session.add(StoredObject(sha256=digest.hex, size=size, version_id=placed.version, stored_at=now))
-        session.flush()
+    if place := (upload.intent or {}).get("document"):
+        locks.row(session, Paper, place["id"])
+    earlier = _earlier(session, digest, size=size, placed=placed, now=now)
     # A page of a document is a document, whatever picture it is.
     kind = Kind.DOCUMENT if (upload.intent or {}).get("document") else sniffed.kind
     number = _take_number(session, agency=agency, kind=kind, year=local(now, zone).year)
@@ -132,16 +132,14 @@ def assembled(
         NotFound: there is no such document.
         NumbersSpent: no number is left of this agency, kind and year.
     """
-    paper = session.get(Paper, paper_id)
+    paper = locks.row(session, Paper, paper_id)
     if paper is None:
         raise NotFound(what="document", id=paper_id[:64])
     if paper.item_id is not None:
         standing = session.get(Item, paper.item_id)
         assert standing is not None
         return Accepted(standing.number, Digest(standing.sha256), None)
-    if session.get(StoredObject, digest.hex) is None:
-        session.add(StoredObject(sha256=digest.hex, size=size, version_id=placed.version, stored_at=now))
-        session.flush()
+    _earlier(session, digest, size=size, placed=placed, now=now)
     number = _take_number(session, agency=agency, kind=Kind.DOCUMENT, year=local(now, zone).year)
     item = Item(
         number=str(number),
@@ -210,12 +208,12 @@ def quarantine(
         NotFound: there is no such upload.
         UploadGone: it ended otherwise.
     """
-    upload = session.get(Upload, upload_id)
+    upload = locks.row(session, Upload, upload_id)
     if upload is None:
         raise NotFound(what="upload", id=upload_id)
     if upload.state == "refused":
         return
-    if upload.state != "receiving":
+    if upload.state not in {"receiving", "arrived"}:
         raise UploadGone(id=upload_id, state=upload.state)
     upload.state, upload.ended_at, upload.refusal, upload.floor = "refused", now, "digest_mismatch", None
     session.add(
@@ -240,11 +238,38 @@ def quarantine(
     )
 
 
+def _earlier(session: Session, digest: Digest, *, size: int, placed: Placed, now: Instant) -> Row[int, str] | None:
+    """Write the object if these bytes are new, and return id and number of the first item of them, if they are not.
+
+    The bytes are held until the commit: of two accessions of the same bytes at once, the second sees the first.
+    """
+    made = session.execute(
+        _insert(session)(StoredObject)
+        .values(sha256=digest.hex, size=size, version_id=placed.version, stored_at=now)
+        .on_conflict_do_nothing()
+        .returning(StoredObject.sha256)
+    ).first()
+    if made is not None:  # nobody else sees the row, and whoever writes it too waits for us
+        locks.passing(session, locks.Noun.BYTES, digest.hex)
+        return None
+    locks.hold(session, locks.Noun.BYTES, digest.hex)
+    moved = [StoredObject.sha256 == digest.hex, StoredObject.version_id != placed.version]
+    if placed.put is Put.ALREADY:
+        moved.append(or_(StoredObject.verdict.is_(None), StoredObject.verdict != "intact"))
+    # The put wrote or re-read the version that it names; where the one on record is gone, flawed or never read back, this one is better.
+    session.execute(update(StoredObject).where(*moved).values(version_id=placed.version, locked_until=None))
+    return session.execute(select(Item.id, Item.number).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1)).first()
+
+
+def _insert(session: Session) -> Callable[..., Any]:
+    return insert_postgresql if session.get_bind().dialect.name == "postgresql" else insert_sqlite
+
+
 def _take_number(session: Session, *, agency: str, kind: Kind, year: int) -> AccessionNumber:
     """Take the next serial in this transaction: if it rolls back, so does the counter, and no gap is left."""
-    insert = insert_postgresql if session.get_bind().dialect.name == "postgresql" else insert_sqlite
+    locks.passing(session, locks.Noun.SERIAL, f"{agency} {kind.letters} {year}")
     statement = (
-        insert(Serial)
+        _insert(session)(Serial)
         .values(agency=agency, letters=kind.letters, year=year, last=1)
         .on_conflict_do_update(index_elements=["agency", "letters", "year"], set_={"last": Serial.last + 1})
         .returning(Serial.last)

@@ -19,6 +19,7 @@ from archive.core.errors import AlreadyBound, CaseExists, NotFound
 from archive.core.instant import Instant
 from archive.core.runs import JOIN_GAP, Join, Run
 from archive.core.timeline import Span, Stretch, position, rows, stretches
+from archive.records import locks
 from archive.records.cases import Binding, Case
 from archive.records.items import Item, item_by_number
 from archive.records.people import Person
@@ -145,6 +146,7 @@ def open_case(
         CaseExists: the number is taken, perhaps in another spelling; the refusal names the number that stands.
     """
     clean = required_text("case_number", number)
+    locks.hold(session, locks.Noun.CASES)
     standing = _same_number(session, clean)
     if standing is not None:
         raise CaseExists(number=standing[1])
@@ -173,7 +175,7 @@ def bind(session: Session, *, case_id: int, number: str, stage: Stage, at: Insta
         NotFound: no such case or item.
         AlreadyBound: it is bound to this case and stage.
     """
-    case = _case(session, case_id)
+    case = _case(session, case_id, held=True)
     item = item_by_number(session, number_meant(session, number.strip()))
     if item is None:
         raise NotFound(what="item", number=number[:64])
@@ -208,7 +210,7 @@ def bind_run(
     Raises:
         NotFound: no such case or item.
     """
-    _case(session, case_id)
+    _case(session, case_id, held=True)
     standing = set(
         session.scalars(
             select(Item.number)
@@ -229,7 +231,7 @@ def unbind(session: Session, *, case_id: int, binding_id: int, by: PersonCaller,
     Raises:
         NotFound: no such binding stands in this case.
     """
-    bound = session.get(Binding, binding_id)
+    bound = None if locks.row(session, Case, case_id) is None else session.get(Binding, binding_id, populate_existing=True)
     if bound is None or bound.case_id != case_id or bound.unbound_at is not None:
         raise NotFound(what="binding", id=binding_id)
     bound.unbound_at, bound.unbound_by_id = now, by.id
@@ -252,7 +254,7 @@ def cases(session: Session, *, q: str | None = None, before: int | None = None, 
     """Return cases, newest first, those with an id below `before`; `q` is looked for in number, title and subject."""
     query = select(Case, Person.name).join(Person, Person.id == Case.opened_by_id).order_by(Case.id.desc()).limit(limit)
     if q:
-        query = query.where(or_(*(column.contains(q, autoescape=True) for column in (Case.number, Case.title, Case.subject))))
+        query = query.where(or_(*(column.icontains(q, autoescape=True) for column in (Case.number, Case.title, Case.subject))))
     if before is not None:
         query = query.where(Case.id < before)
     return [_view(session, case, opened_by) for case, opened_by in session.execute(query)]
@@ -262,7 +264,7 @@ def count(session: Session, *, q: str | None = None) -> int:
     """Return how many cases there are, of those in which `q` is found."""
     query = select(func.count()).select_from(Case)
     if q:
-        query = query.where(or_(*(column.contains(q, autoescape=True) for column in (Case.number, Case.title, Case.subject))))
+        query = query.where(or_(*(column.icontains(q, autoescape=True) for column in (Case.number, Case.title, Case.subject))))
     return session.scalar(query) or 0
 
 
@@ -434,8 +436,8 @@ def _same_number(session: Session, number: str) -> tuple[int, str] | None:
     return next(((case_id, found) for case_id, found in every if comparable(found) == wanted), None)
 
 
-def _case(session: Session, case_id: int) -> Case:
-    case = session.get(Case, case_id)
+def _case(session: Session, case_id: int, *, held: bool = False) -> Case:
+    case = locks.row(session, Case, case_id) if held else session.get(Case, case_id)
     if case is None:
         raise NotFound(what="case", id=case_id)
     return case

@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from archive.actions.upload import drafted, opened, own_row, row_of
+from archive.actions.upload import drafted, hold_manifest, opened, own_row, row_of
 from archive.core import tus
 from archive.core.access import Caller
 from archive.core.errors import UploadGone
 from archive.core.instant import Instant
 from archive.core.note import Verify
 from archive.core.tus import Concat
+from archive.records import locks
 from archive.records.uploads import Upload
 
 
@@ -33,6 +34,7 @@ def create(
     maximum: int,
     now: Instant,
     expires_at: Instant,
+    host: str = "",
 ) -> str:
     """Open the final upload of these parts, which are its own from now on, and return its id; asking again returns the same.
 
@@ -47,6 +49,7 @@ def create(
         maximum: The most bytes it may have.
         now: The time.
         expires_at: When it is given up, should it never be taken in.
+        host: The web host that holds the parts' bytes.
 
     Raises:
         NotFound: one of them is no upload of the caller's.
@@ -54,19 +57,29 @@ def create(
         PartsUnfinished: one of them has not all of its bytes.
         Malformed, UploadTooLarge, SignInRequired, ManifestMissing, ManifestWrong, PageTaken: as for `create`.
     """
+    hold_manifest(session, metadata)
+    held = [locks.row(session, Upload, part) for part in sorted({tus.part_id(part) for part in parts})]
     known = known_final(session, caller=caller, parts=parts)
     if known is not None:
         return known
     length = final_length(session, caller=caller, parts=parts, sizes=sizes, maximum=maximum, now=now)
     made = drafted(
-        session, upload_id, caller=caller, length=length, metadata=metadata, verify=verify, now=now, concat=Concat.FINAL
+        session,
+        upload_id,
+        caller=caller,
+        length=length,
+        metadata=metadata,
+        verify=verify,
+        now=now,
+        concat=Concat.FINAL,
+        host=host,
     )
     if isinstance(made, str):
         return made
     made.parts = list(parts)
-    for part in parts:
-        row = row_of(session, tus.part_id(part))
-        row.state, row.ended_at = "joined", now
+    for each in held:
+        assert each is not None
+        each.state, each.ended_at = "joined", now
     return opened(session, made, now=now, expires_at=expires_at)
 
 

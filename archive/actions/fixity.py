@@ -23,6 +23,7 @@ from archive.core.errors import Malformed, NotFound, TooEarly
 from archive.core.instant import Instant
 from archive.core.receipt import Receipt
 from archive.records.items import Item, StoredObject, item_by_number
+from archive.records.locks import Noun, hold
 from archive.records.stations import Station
 
 
@@ -42,6 +43,15 @@ class Receipts:
     found: Sequence[Receipt]
     waiting: Sequence[str]
     unknown: Sequence[str]
+
+
+def taken_in(session: Session, *, item_id: int) -> Instant:
+    """Return when an item was taken in: what its read-back must come after.
+
+    Raises:
+        NotFound: there is no such item.
+    """
+    return Instant(_item(session, item_id).stored_at)
 
 
 MAX_RECEIPTS = 200
@@ -72,8 +82,10 @@ def record(
         NotFound: there is no such item.
     """
     item = _item(session, item_id)
-    stored = session.get(StoredObject, item.sha256)
+    hold(session, Noun.BYTES, item.sha256)
+    stored = session.get(StoredObject, item.sha256, populate_existing=True)
     assert stored is not None
+    session.refresh(item)
     declared = _declared_sm3(item)
     facts: dict[str, Json] = {"number": item.number, "sha256": item.sha256}
     found = verdict

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.orm import Session
 
 from archive.actions import case, jobs
@@ -21,6 +23,7 @@ from archive.core.errors import AlreadyBound, Malformed, NotFound, PageTaken
 from archive.core.instant import Instant
 from archive.core.manifest import MAX_PAGES, Manifest
 from archive.records.items import Item
+from archive.records.locks import own
 from archive.records.papers import Paper, PaperPage, pages_in
 from archive.records.people import Person
 from archive.records.uploads import Upload
@@ -70,22 +73,10 @@ def open_paper(session: Session, upload: Upload, *, now: Instant) -> None:
     wish = None if upload.intent is None else upload.intent.get("document")
     if wish is None:
         return
-    paper = session.get(Paper, wish["id"])
-    if paper is None:
-        kept = {key: value for key, value in (upload.intent or {}).items() if key != "document"} or None
-        session.add(
-            Paper(
-                id=wish["id"],
-                title=wish["title"],
-                pages=wish["of"],
-                station_id=upload.station_id,
-                person_id=upload.person_id,
-                intent=kept,
-                created_at=now,
-            )
-        )
-        session.flush()
+    if _new_paper(session, upload, wish, now=now):
         return
+    paper = session.get(Paper, wish["id"])
+    assert paper is not None
     theirs = (paper.station_id, paper.person_id, paper.pages) == (upload.station_id, upload.person_id, wish["of"])
     taken = session.get(PaperPage, (paper.id, wish["page"])) is not None
     if theirs and not taken:
@@ -98,6 +89,30 @@ def open_paper(session: Session, upload: Upload, *, now: Instant) -> None:
         raise Malformed(what="document", field="pages")
 
 
+def _new_paper(session: Session, upload: Upload, wish: Mapping[str, Any], *, now: Instant) -> bool:
+    """Write the document unless somebody has, and say whether it was written; whoever does so at the same moment waits."""
+    if session.get(Paper, wish["id"]) is not None:
+        return False
+    insert = insert_postgresql if session.get_bind().dialect.name == "postgresql" else insert_sqlite
+    made = session.scalar(
+        insert(Paper)
+        .values(
+            id=wish["id"],
+            title=wish["title"],
+            pages=wish["of"],
+            station_id=upload.station_id,
+            person_id=upload.person_id,
+            intent={key: value for key, value in (upload.intent or {}).items() if key != "document"} or None,
+            created_at=now,
+        )
+        .on_conflict_do_nothing()
+        .returning(Paper.id)
+    )
+    if made is not None:
+        own(session, Paper, made)
+    return made is not None
+
+
 def carry_out(session: Session, upload: Upload, item: Item, *, now: Instant) -> None:
     """Do what was wished with the item that the upload has become: name its recorder, bind it, put it into its document."""
     wish = upload.intent or {}
@@ -107,7 +122,8 @@ def carry_out(session: Session, upload: Upload, item: Item, *, now: Instant) -> 
     if place is None or session.get(PaperPage, (place["id"], place["page"])) is not None:
         bind(session, wish, item, person_id=upload.person_id, now=now)
         return
-    # A page of a document goes where the document goes, which is bound itself once it is put together.
+    # A page of a document goes where the document goes, which is bound itself once it is put together. The accession holds the document,
+    # so that of its last two pages at once one sees the other.
     session.add(PaperPage(paper_id=place["id"], page=place["page"], item_id=item.id))
     session.flush()
     if pages_in(session, place["id"]) == place["of"]:

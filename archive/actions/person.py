@@ -13,6 +13,7 @@ from archive.core.cases import required_text
 from archive.core.custody import EventKind
 from archive.core.errors import Malformed, TooManyAttempts, WrongCredentials
 from archive.core.instant import HOUR, MINUTE, Instant
+from archive.records.locks import Noun, hold, sweep
 from archive.records.people import FailedSignIn, Person, SignIn, person_by_login, signed_in
 
 SIGN_IN_LIFE = 12 * HOUR
@@ -29,6 +30,7 @@ def anybody(session: Session) -> bool:
 
 def bootstrap(session: Session, *, login: str, name: str, password_hash: str, now: Instant) -> bool:
     """Make the first account if there is none, and say whether it was made."""
+    hold(session, Noun.PEOPLE)
     if anybody(session):
         return False
     session.add(Person(login=login, name=name, password_hash=password_hash, created_at=now))
@@ -65,8 +67,8 @@ def sign_in(session: Session, *, login: str, right: bool, token: str, address: s
         session.add(FailedSignIn(login=login[:64], address=address, at=now))
         session.flush()
         return None
-    session.execute(delete(SignIn).where(SignIn.expires_at < now))
-    session.execute(delete(FailedSignIn).where(FailedSignIn.login == login))
+    sweep(session, SignIn.token_sha256, SignIn.expires_at < now)
+    sweep(session, FailedSignIn.id, FailedSignIn.login == login)
     session.add(SignIn(token_sha256=_hash(token), person_id=person.id, created_at=now, expires_at=now + SIGN_IN_LIFE))
     session.flush()
     custody.record(

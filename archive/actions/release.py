@@ -25,6 +25,7 @@ from archive.core.instant import Instant, iso
 from archive.core.manifest import Manifest, decode, signing_bytes
 from archive.core.note import Verify
 from archive.core.release import Bar, Bound, Reason
+from archive.records import locks
 from archive.records.cases import Binding, Case
 from archive.records.items import Item, StoredObject, item_by_number
 from archive.records.papers import Paper, PaperPage
@@ -140,6 +141,7 @@ def _item(session: Session, number: str, signed: Signed, *, caller: StationCalle
         raise ManifestWrong(reason="describes_another_file", station=caller.name)
     if not verify(caller.public_key, signed.signature, signing_bytes(signed.manifest)):
         raise ManifestWrong(reason="signature", station=caller.name)
+    locks.row(session, Item, item.id)  # a station that was cut off asks again while its first question is still being answered
     return item, manifest
 
 
@@ -147,13 +149,13 @@ def _cases(session: Session, item: Item) -> list[Bound]:
     """Return the cases that the item is bound to, and those of a document that it is a page of; a title stands in for a missing matter."""
     papers = select(Paper.item_id).join(PaperPage, PaperPage.paper_id == Paper.id).where(PaperPage.item_id == item.id)
     rows = session.execute(
-        select(Case.number, Case.matter, Case.title)
+        select(Case.id, Case.number, Case.matter, Case.title)
         .join(Binding, Binding.case_id == Case.id)
         .where(Binding.unbound_at.is_(None), or_(Binding.item_id == item.id, Binding.item_id.in_(papers)))
         .order_by(Case.id)
         .distinct()
     )
-    return [Bound(number, matter or title) for number, matter, title in rows]
+    return [Bound(number, matter or title) for _id, number, matter, title in rows]
 
 
 def _keep(

@@ -15,6 +15,7 @@ from archive.core.digest import Digest
 from archive.core.errors import NotFound
 from archive.core.instant import Instant
 from archive.records.items import Item, Rendition, renditions_of
+from archive.records.locks import Noun, hold
 
 PLAYABLE = ("repair", "audio-fix", "remux", "transcode")
 
@@ -53,7 +54,8 @@ def publish(
     The custody event stands with every item of these bytes' first accession; a rendition made again with the same digest says nothing new
     and is not recorded twice.
     """
-    row = session.get(Rendition, (sha256.hex, recipe))
+    hold(session, Noun.BYTES, sha256.hex)
+    row = session.get(Rendition, (sha256.hex, recipe), populate_existing=True)
     if row is not None and (row.digest, row.key, row.version_id) == (digest.hex, key, stored_version):
         return
     if row is None:

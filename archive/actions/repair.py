@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from archive.actions import jobs
 from archive.core.digest import Digest
 from archive.core.instant import Instant
-from archive.records.items import Item, Rendition, StoredObject
+from archive.records.items import Item, Rendition, StoredObject, items_of
 from archive.records.jobs import Job
+from archive.records.locks import Noun, hold
 
 RECIPE = "repair"
 MOST_SIBLINGS = 5
@@ -119,7 +120,8 @@ def record(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> Non
     `facts` has a `state` (made, no_recorder, no_sibling, failed), and where one was made the plan and the length that it gives.
     Nothing that came with an item and no finding is changed: the original is as damaged as it was.
     """
-    for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
+    hold(session, Noun.BYTES, sha256.hex)
+    for item in items_of(session, sha256.hex):
         item.technical = {**item.technical, "repair": dict(facts)}
         _carry(item)
     session.flush()
@@ -128,7 +130,11 @@ def record(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> Non
 def carry_over(session: Session, *, item_id: int) -> None:
     """Let a repair that was made for an earlier accession of the same bytes be seen on this item too."""
     item = session.get(Item, item_id)
-    if item is not None and item.technical.get("repair"):
+    if item is None:
+        return
+    hold(session, Noun.BYTES, item.sha256)
+    session.refresh(item)
+    if item.technical.get("repair"):
         _carry(item)
         session.flush()
 

@@ -11,6 +11,7 @@ from archive.core.canonical import Json
 from archive.core.custody import EventKind
 from archive.core.instant import Instant
 from archive.core.release import SHIPPED, CarrierRule
+from archive.records.locks import Noun, hold
 from archive.records.rules import Rule, rule_in_force, rule_versions
 
 CARRIER = "carrier"
@@ -39,6 +40,7 @@ def carrier_history(session: Session) -> list[CarrierRuleView]:
 
 def set_carrier(session: Session, *, rule: CarrierRule, by: str, now: Instant) -> CarrierRuleView:
     """Put a new version of the carrier rule in force and return it; the rule that holds already makes no new version."""
+    hold(session, Noun.RULE, CARRIER)
     holds = carrier(session)
     if holds.rule == rule:
         return holds

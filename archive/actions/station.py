@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
@@ -19,6 +19,8 @@ from archive.core.custody import EventKind
 from archive.core.errors import Malformed, NonceSpent, NotFound, StationExists, StationRevoked, WrongCredentials
 from archive.core.instant import MINUTE, Instant
 from archive.core.note import Verify
+from archive.records.locks import Noun, hold, sweep
+from archive.records.locks import row as locked
 from archive.records.stations import Nonce, Station, StationToken, station_by_name, station_of_token
 
 TOKEN_CONTEXT = b"liuhen station token v1\n"
@@ -46,6 +48,7 @@ def enrol(session: Session, *, name: str, public_key: bytes, by: str, now: Insta
     """
     if not _NAME.fullmatch(name):
         raise Malformed(what="station", value=name[:64])
+    hold(session, Noun.STATION, name)
     if station_by_name(session, name) is not None:
         raise StationExists(station=name)
     session.add(Station(name=name, public_key=base64.b64encode(public_key).decode(), sm3=sm3, enrolled_at=now))
@@ -66,6 +69,7 @@ def revoke(session: Session, *, name: str, by: str, now: Instant) -> None:
         NotFound: there is no such station.
         StationRevoked: it is revoked already.
     """
+    hold(session, Noun.STATION, name)
     station = station_by_name(session, name)
     if station is None:
         raise NotFound(what="station", name=name[:64])
@@ -91,9 +95,10 @@ def give_nonce(session: Session, *, name: str, nonce: str, now: Instant) -> None
         StationRevoked: its key is no longer accepted.
     """
     station = _standing(session, name)
-    session.execute(delete(StationToken).where(StationToken.expires_at < now))
+    sweep(session, StationToken.token_sha256, StationToken.expires_at < now)
     spent = select(StationToken.nonce)
-    session.execute(delete(Nonce).where(Nonce.expires_at < now, Nonce.nonce.not_in(spent)))
+    # A minute later than it ends: another host, whose clock is a little behind, may be giving the token for it.
+    sweep(session, Nonce.nonce, Nonce.expires_at < now - MINUTE, Nonce.nonce.not_in(spent))
     session.add(Nonce(nonce=nonce, station_id=station.id, expires_at=now + NONCE_LIFE))
     session.flush()
 
@@ -112,7 +117,7 @@ def give_token(session: Session, *, name: str, nonce: str, signature: bytes, ver
         NonceSpent: the nonce was used, has expired or is not this station's.
     """
     station = _standing(session, name)
-    row = session.get(Nonce, nonce)
+    row = locked(session, Nonce, nonce)
     if row is None or row.station_id != station.id or row.used_at is not None or row.expires_at <= now:
         raise NonceSpent(station=name)
     if not verify(base64.b64decode(station.public_key), signature, signed_by_station(name, nonce)):

@@ -16,7 +16,8 @@ from archive.core.custody import EventKind
 from archive.core.digest import Digest
 from archive.core.errors import NotFound
 from archive.core.instant import Instant
-from archive.records.items import Item
+from archive.records.items import Item, items_of
+from archive.records.locks import Noun, hold
 
 CONDITIONS = ("sound", "damaged", "unrecognised")
 FINDINGS_KEPT = 50
@@ -43,9 +44,10 @@ def record(
         NotFound: there is no such item.
     """
     assert condition in CONDITIONS
-    item = session.get(Item, item_id)
-    if item is None:
+    sha256 = session.scalar(select(Item.sha256).where(Item.id == item_id))
+    if sha256 is None:
         raise NotFound(what="item", id=item_id)
+    item = next(each for each in _held(session, sha256) if each.id == item_id)
     # What later jobs found out about these bytes was found once, at their first accession, and is true of every other.
     earlier = session.scalar(select(Item).where(Item.sha256 == item.sha256, Item.id < item.id).order_by(Item.id).limit(1))
     technical = {**({} if earlier is None else earlier.technical), **technical}
@@ -76,9 +78,15 @@ def _kept(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [*kept, {"code": "more_findings", "facts": {"count": left}}] if left > 0 else kept
 
 
+def _held(session: Session, sha256: str) -> list[Item]:
+    """Return every item of these bytes as whoever wrote to them last left it; nobody else writes to them before the commit."""
+    hold(session, Noun.BYTES, sha256)
+    return items_of(session, sha256)
+
+
 def found(session: Session, *, sha256: Digest, code: str, facts: Mapping[str, Any] | None = None) -> None:
     """Add what a later job found wrong with bytes to every item of them, once; they are then damaged."""
-    for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
+    for item in _held(session, sha256.hex):
         if all(known["code"] != code for known in item.findings):
             item.findings = [*item.findings, {"code": code, "facts": dict(facts or {})}]
             item.condition = "damaged"
@@ -87,7 +95,7 @@ def found(session: Session, *, sha256: Digest, code: str, facts: Mapping[str, An
 
 def merge(session: Session, *, sha256: Digest, facts: Mapping[str, Any]) -> None:
     """Add facts that a later job found out about bytes to every item of them, replacing those of the same name."""
-    for item in session.scalars(select(Item).where(Item.sha256 == sha256.hex)):
+    for item in _held(session, sha256.hex):
         item.technical = {**item.technical, **facts}
     session.flush()
 

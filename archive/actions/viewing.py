@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
@@ -10,6 +10,7 @@ from archive.core.access import Caller
 from archive.core.custody import EventKind
 from archive.core.instant import MINUTE, Instant
 from archive.records.items import Item, Viewing
+from archive.records.locks import Noun, hold
 
 PAUSE = 30 * MINUTE
 """A look that pauses longer is another look."""
@@ -22,10 +23,10 @@ def look(session: Session, *, item_id: int, caller: Caller, what: str, now: Inst
     """
     if what == "ahead" and _open(session, item_id, caller, "replay", now) is not None:
         return
-    open_one = _open(session, item_id, caller, what, now)
-    if open_one is not None and what != "download":
-        open_one.last_at = max(open_one.last_at, now)
-        session.flush()
+    if what != "download" and _go_on(session, item_id, caller, what, now):
+        return
+    hold(session, Noun.VIEWING, f"{item_id} {caller.actor} {what}")  # a replay begins with several requests at once
+    if what != "download" and _go_on(session, item_id, caller, what, now):
         return
     session.add(Viewing(item_id=item_id, actor=caller.actor, what=what, began_at=now, last_at=now))
     item = session.get(Item, item_id)
@@ -39,6 +40,15 @@ def look(session: Session, *, item_id: int, caller: Caller, what: str, now: Inst
         item_id=item_id,
         facts={"number": item.number, "what": what},
     )
+
+
+def _go_on(session: Session, item_id: int, caller: Caller, what: str, now: Instant) -> bool:
+    """Go on with the look that is open, if one is."""
+    found = _open(session, item_id, caller, what, now)
+    if found is not None:
+        later = update(Viewing).where(Viewing.id == found.id, Viewing.last_at < now)
+        session.execute(later.values(last_at=now).execution_options(synchronize_session=False))
+    return found is not None
 
 
 def _open(session: Session, item_id: int, caller: Caller, what: str, now: Instant) -> Viewing | None:

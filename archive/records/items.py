@@ -144,6 +144,12 @@ def item_by_number(session: Session, number: str) -> Item | None:
     return session.scalar(select(Item).where(Item.number == number))
 
 
+def items_of(session: Session, sha256: str) -> list[Item]:
+    """Return every item of these bytes, the first one first, as the database has it now."""
+    query = select(Item).where(Item.sha256 == sha256).order_by(Item.id)
+    return list(session.scalars(query, execution_options={"populate_existing": True}))
+
+
 def renditions_of(session: Session, sha256: str) -> list[Rendition]:
     """Return the renditions of an original, by recipe."""
     return list(session.scalars(select(Rendition).where(Rendition.sha256 == sha256).order_by(Rendition.recipe)))

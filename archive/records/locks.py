@@ -30,10 +30,12 @@ Row = TypeVar("Row", bound=Base)
 class Noun(IntEnum):
     """What can be held, in the order in which it is taken."""
 
-    PEOPLE = 10
-    """That there is an account at all."""
-    STATION = 20
+    STATION = 10
     """A station, or one to be enrolled."""
+    RULE = 15
+    """Which version of a rule is the last."""
+    PEOPLE = 20
+    """That there is an account at all."""
     NONCE = 25
     """A number used once."""
     MANIFEST = 30
@@ -52,8 +54,6 @@ class Noun(IntEnum):
     """Which numbers cases have."""
     CASE = 100
     """What is bound to a case."""
-    RULE = 110
-    """Which version of a rule is the last."""
     STORE = 115
     """What the last trial of an object store showed."""
     VIEWING = 120

@@ -105,8 +105,8 @@ def test_recordings_stand_at_their_corrected_time_and_papers_at_the_time_on_them
     undated = house.accept(
         house.begin(b"p2", started_at=None, started_from=None), b"p2", sniffed=Sniffed(Kind.DOCUMENT, "application/pdf", "pdf")
     )
-    with house.writing() as session:
-        for item_id in (1, 2):
+    for item_id in (1, 2):
+        with house.writing() as session:
             technical.record(
                 session, item_id=item_id, condition="sound", findings=[], technical={}, duration_us=10 * MINUTE, now=NOW
             )
@@ -141,8 +141,8 @@ def test_the_media_s_own_start_is_used_only_where_the_station_knew_none(house):
         house.take_in(b"b", started_at=None, started_from=None, clock_offset_us=None).number,
     )
     said = parse("2020-01-01T00:00:00Z")
-    with house.writing() as session:
-        for item_id in (1, 2):
+    for item_id in (1, 2):
+        with house.writing() as session:
             technical.record(session, item_id=item_id, condition="sound", findings=[], technical={}, started_at=said, now=NOW)
     with house.reading() as session:
         assert item.find(session, known).clock_started_at == parse("2026-03-12T09:01:20+08:00")
