@@ -45,6 +45,15 @@ class Survey:
     sm3: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One version under a name, as the store lists it. `size` is the store's word, not a measurement."""
+
+    key: str
+    version: str
+    size: int
+
+
 Beat = Callable[[int, int], None]
 """(bytes read, of how many): called often while bytes are fetched; what it raises ends the fetch."""
 
@@ -135,8 +144,24 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def answers(self) -> bool:
+        """Say whether the store answers at all just now: whether a fault was one object's, or has nothing to do with any."""
+        ...
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix that ends in `/`, in order."""
+        ...
+
+    def versions(self, prefix: str) -> Iterator[Kept]:
+        """Yield every version of every key under a prefix that ends in `/`, keys in order; nothing is read. Markers are no versions."""
+        ...
+
+    def locked(self, key: str, *, version: str) -> Instant | None:
+        """Return until when the store itself refuses to remove a version; None: it would not refuse.
+
+        Raises:
+            ObjectMissing: there is no such version.
+        """
         ...
 
     def discard(self, key: str, *, version: str) -> None:

@@ -35,6 +35,7 @@ from archive.core.instant import Instant
 from archive.core.media.boxes import Outline, outline
 from archive.core.media.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
 from archive.failpoints import failpoint
+from archive.ports import Beat
 from archive.resources import Resources
 from workers.runner import Report
 
@@ -242,7 +243,7 @@ def opened(resources: Resources, job: ClaimedJob, report: Report) -> Iterator[Be
         if "of" in job.payload:
             copy = rendition.find(session, digest, str(job.payload["of"]))
             key, version, derived = copy.key, copy.stored_version, copy.digest
-    with resources.store.local(key, version=version) as source, resources.scratch() as scratch:
+    with resources.store.local(key, version=version, beat=fetching(report)) as source, resources.scratch() as scratch:
         size = source.stat().st_size
         with source.open("rb") as file:
             head = file.read(HEAD_SIZE)
@@ -268,6 +269,15 @@ def publish(session: Session, original: Digest, made: Sequence[Made], *, now: In
             provenance=one.provenance,
             now=now,
         )
+
+
+def fetching(report: Report) -> Beat:
+    """Return what tells of a fetch, as the first twentieth of a job, and lets the job be ended meanwhile."""
+
+    def beat(done: int, of: int) -> None:
+        report(min(done, of) * 50 // max(of, 1), "reading")
+
+    return beat
 
 
 @contextmanager

@@ -1,11 +1,16 @@
-"""The read-back: read the bytes from the store, hash them and their leaves, and say what was found.
+"""The read-back: have the store's bytes read, hashed and their leaves with them, and say what was found.
 
-SM3 is reckoned in the same pass where the item's manifest has one, its station's settings ask for it, or the agency's do.
+A read-back must come from the store, and after the accession. In a store that is far away the one fetch of this host serves it, and probe
+and storyboard from the same copy (`ObjectStore.survey`): the digests are of the bytes as they came over the wire, not of the copy. A later
+fixity check asks for the bytes anew.
+
+SM3 is reckoned too where the item's manifest has one, its station's settings ask for it, or the agency's do.
+
+Not guaranteed: that a flaw is the store's. A verdict says what came; bytes that were wrong once are fetched again before it is given.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -13,12 +18,24 @@ from sqlalchemy.orm import Session
 from archive.actions import fixity, item
 from archive.actions.fixity import Verdict
 from archive.actions.jobs import ClaimedJob
-from archive.core.digest import LEAF_SIZE, Digest, original_key
-from archive.core.errors import Mismatch, ObjectMissing, Unavailable
+from archive.core.digest import Digest, original_key
+from archive.core.errors import Mismatch, ObjectMissing, StoreRefuses, Unavailable
 from archive.core.instant import Instant
+from archive.ports import ObjectStore
 from archive.resources import Resources
-from archive.sm3 import Sm3
 from workers.runner import Publish, Report
+
+_ATTEMPTS = 3
+"""A passing fault is tried again so often before it becomes a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A verdict on one version of an original; leaves and SM3 only if it is intact."""
+
+    verdict: Verdict
+    leaves: list[Digest]
+    sm3: str | None
 
 
 def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
@@ -27,60 +44,52 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     Raises:
         Unavailable: the store cannot be read now, in a way that may pass.
     """
-    key = original_key(Digest(job.sha256))
+    digest = Digest(job.sha256)
     with resources.reading() as session:
-        stored = item.stored(session, Digest(job.sha256))
-        sm3 = Sm3() if resources.settings.sm3 or fixity.wants_sm3(session, item_id=job.item_id) else None
+        stored = item.stored(session, digest)
+        sm3 = resources.settings.sm3 or fixity.wants_sm3(session, item_id=job.item_id)
+        since = fixity.taken_in(session, item_id=job.item_id)
     try:
-        found = _compare(resources, key, Digest(job.sha256), stored, sm3, report=report)
-    except ObjectMissing:
-        found = _Found(Verdict.MISSING, [], None)
+        found = judged(resources.store, digest, stored, sm3=sm3, since=since, report=report)
+    except StoreRefuses:
+        raise  # a wrong key or clock says nothing of the object
     except Unavailable:
-        if job.attempt < 3:  # noqa: PLR2004 - a passing fault is tried again before it becomes a verdict
+        if job.attempt < _ATTEMPTS or not resources.store.answers():
             raise
-        found = _Found(Verdict.UNREADABLE, [], None)
+        found = Found(Verdict.UNREADABLE, [], None)
 
     def publish(session: Session, now: Instant) -> None:
+        if item.stored(session, digest).version != stored.version:
+            raise Unavailable(why="another version was put in the place of the one that was read", sha256=digest.hex)
         fixity.record(session, item_id=job.item_id, verdict=found.verdict, leaves=found.leaves, sm3=found.sm3, now=now)
 
     return publish
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    verdict: Verdict
-    leaves: list[Digest]
-    sm3: str | None
+def judged(store: ObjectStore, digest: Digest, stored: item.Stored, *, sm3: bool, since: Instant | None, report: Report) -> Found:
+    """Have all bytes of an original read and return the verdict on them.
 
+    Args:
+        store: Where it lies.
+        digest: What it must be.
+        stored: Its size and the version that is read.
+        sm3: Whether SM3 is asked for.
+        since: The accession that this reads back; None for a fixity check, which reads anew.
+        report: Told of progress; what it raises ends the reading.
 
-_ALTERED = _Found(Verdict.ALTERED, [], None)
+    Raises:
+        Unavailable: the bytes cannot be read.
+    """
 
+    def beat(done: int, of: int) -> None:
+        report(min(999, done * 1000 // max(of, 1)), "reading")
 
-def _compare(resources: Resources, key: str, digest: Digest, stored: item.Stored, sm3: Sm3 | None, *, report: Report) -> _Found:
-    whole, leaf = hashlib.sha256(), hashlib.sha256()
-    leaves: list[Digest] = []
-    read, size = 0, stored.size
     try:
-        if resources.store.size(key, version=stored.version) != size:
-            return _ALTERED
-        for piece in resources.store.reread(key, version=stored.version):
-            whole.update(piece)
-            if sm3 is not None:
-                sm3.update(piece)
-            view = memoryview(piece)
-            while view:
-                room = LEAF_SIZE - read % LEAF_SIZE
-                part, view = view[:room], view[room:]
-                leaf.update(part)
-                read += len(part)
-                if read % LEAF_SIZE == 0:
-                    leaves.append(Digest(leaf.hexdigest()))
-                    leaf = hashlib.sha256()
-            report(read * 1000 // max(size, 1), "reading")
+        survey = store.survey(original_key(digest), version=stored.version, sm3=sm3, since=since, beat=beat)
+    except ObjectMissing:
+        return Found(Verdict.MISSING, [], None)
     except Mismatch:
-        return _ALTERED
-    if read % LEAF_SIZE or not leaves:
-        leaves.append(Digest(leaf.hexdigest()))
-    if read != size or whole.hexdigest() != digest.hex:
-        return _ALTERED
-    return _Found(Verdict.INTACT, leaves, None if sm3 is None else sm3.hexdigest())
+        return Found(Verdict.ALTERED, [], None)
+    if survey.digest != digest or survey.size != stored.size:
+        return Found(Verdict.ALTERED, [], None)
+    return Found(Verdict.INTACT, list(survey.leaves), survey.sm3)

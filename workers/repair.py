@@ -25,7 +25,7 @@ from archive.core.digest import original_key
 from archive.core.errors import ObjectMissing, ToolFailed
 from archive.core.media import boxes, media_plan, packets, rebuild, remake, tracks
 from archive.core.media.media_plan import Action, Work
-from workers.bench import Bench, Made, opened, publish, tool_version
+from workers.bench import Bench, Made, fetching, opened, publish, tool_version
 from workers.damage import reading
 from workers.media import VERSION, parsed, probed, said_no
 
@@ -165,7 +165,9 @@ def _after(bench: Bench, sibling: Sibling) -> tuple[_Mended | None, str]:
     """Rebuild after one sibling; the reason why not is a short code."""
     try:
         with (
-            bench.resources.store.local(original_key(sibling.digest), version=sibling.stored_version) as healthy,
+            bench.resources.store.local(
+                original_key(sibling.digest), version=sibling.stored_version, beat=fetching(bench.report)
+            ) as healthy,
             reading(healthy) as read_healthy,
         ):
             like = _likeness(healthy, read_healthy)

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from archive.actions import jobs
 from archive.actions.jobs import ClaimedJob
-from archive.core.errors import Fault, Internal, LeaseLost, LiuhenError, Unavailable
+from archive.core.errors import DiskFull, Fault, Internal, LeaseLost, LiuhenError, StoreRefuses, Unavailable
 from archive.core.instant import SECOND, Instant
 from archive.core.jobs import HEARTBEAT
 from archive.failpoints import failpoint
@@ -79,6 +79,11 @@ def _run(resources: Resources, handlers: Mapping[str, Handler], job: ClaimedJob,
         raise
     except HandBack:
         _insist(lambda: _hand_back(resources, job))
+    except Unavailable as why:
+        if _store_is_away(resources, why):
+            _put_off(resources, job, why)
+        else:
+            _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=True)
     except LiuhenError as why:
         again = why.again if isinstance(why, Fault) else False
         _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=again)
@@ -97,6 +102,23 @@ def _finish(resources: Resources, job: ClaimedJob, publish: Publish) -> None:
 def _hand_back(resources: Resources, job: ClaimedJob) -> None:
     with resources.transaction() as session:
         jobs.hand_back(session, job, now=resources.now())
+
+
+def _store_is_away(resources: Resources, why: Unavailable) -> bool:
+    """Say whether a fault is the store's and no object's: it has no room, refuses us, or answers nothing at all."""
+    if why.facts.get("what") != "store":
+        return False
+    return isinstance(why, DiskFull | StoreRefuses) or not resources.store.answers()
+
+
+def _put_off(resources: Resources, job: ClaimedJob, why: Unavailable) -> None:
+    log.warning("job %s (%s) waits for the store: %s", job.id, job.kind, why)
+
+    def note() -> None:
+        with resources.transaction() as session:
+            jobs.put_off(session, job, error=why.code, tail=str(why), now=jobs.clock(session, now=resources.now()))
+
+    _insist(note)
 
 
 def _fail(resources: Resources, job: ClaimedJob, *, error: str, tail: str, again: bool) -> None:

@@ -31,7 +31,7 @@ from archive.core.digest import Digest
 from archive.core.errors import DiskFull, Fault, Malformed, Mismatch, NotAllowed, ObjectMissing, Unavailable
 from archive.core.instant import Instant
 from archive.failpoints import failpoint
-from archive.ports import Beat, Placed, Put, Survey
+from archive.ports import Beat, Kept, Placed, Put, Survey
 
 PIECE: Final = 1024 * 1024
 """Bytes that `read` yields at a time."""
@@ -109,11 +109,26 @@ class LocalStore:
         self.size(key, version=version)
         yield self._path(key)
 
+    def answers(self) -> bool:
+        """Say that it is there; see the port."""
+        return self._root.is_dir()
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix, in order; see the port."""
         base = self._path(prefix.rstrip("/")) if prefix else self._root
         with _as_faults(prefix):
             yield from self._walk(base)
+
+    def versions(self, prefix: str) -> Iterator[Kept]:
+        """Yield every key under a prefix with its size, in order: each has one version without a name; see the port."""
+        for key in self.keys(prefix):
+            with suppress(ObjectMissing):  # a rendition that was replaced meanwhile
+                yield Kept(key, "", self.size(key, version=""))
+
+    def locked(self, key: str, *, version: str) -> Instant | None:
+        """Return None: a directory refuses nothing to whoever may write to it; see the port."""
+        self.size(key, version=version)
+        return None
 
     def discard(self, key: str, *, version: str = "") -> None:
         """Remove a derived or quarantined object; see the port."""

@@ -93,7 +93,7 @@ class Reading(Iterator[bytes]):
         with as_faults(self._key):
             piece = self._answer.read(min(PIECE, self._stop - self._at))
         if not piece:
-            raise Unavailable(key=self._key, why="the answer ended early", at=self._at)
+            raise Unavailable(what="store", key=self._key, why="the answer ended early", at=self._at)
         return piece
 
     def _ask(self) -> BaseHTTPResponse:
@@ -101,7 +101,7 @@ class Reading(Iterator[bytes]):
         answer = self._client.get(self._bucket, self._key, version=self._version, start=self._at, stop=self._stop)
         if (why := self._misfit(answer)) is not None:
             answer.close()
-            raise Unavailable(key=self._key, why=why)
+            raise Unavailable(what="store", key=self._key, why=why)
         return answer
 
     def _misfit(self, answer: BaseHTTPResponse) -> str | None:

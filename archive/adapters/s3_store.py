@@ -35,11 +35,12 @@ from archive.adapters.reckoning import reckoned
 from archive.adapters.s3_client import PART_SIZE, Lock, Part, S3Client, Stat
 from archive.adapters.s3_reading import PIECE, Reading
 from archive.adapters.s3_sending import Sender, Target, filled, opened
+from archive.adapters.s3_wire import as_faults
 from archive.core.digest import Digest
 from archive.core.errors import DiskFull, Fault, Malformed, Mismatch, NotAllowed, ObjectMissing, StoreRefuses, Unavailable
 from archive.core.instant import DAY, Instant
 from archive.failpoints import failpoint
-from archive.ports import Beat, Placed, Put, Survey
+from archive.ports import Beat, Kept, Placed, Put, Survey
 
 _KEY: Final = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]*(/[0-9A-Za-z_-][0-9A-Za-z._-]*)*", re.ASCII)
 _ORIGINALS: Final = "originals/"
@@ -172,7 +173,7 @@ class S3Store:
         except ObjectMissing:
             return Put.WRITTEN
         if not there.version:
-            raise StoreRefuses(key=key, why="the bucket keeps no versions")
+            raise StoreRefuses(what="store", key=key, why="the bucket keeps no versions")
         try:
             if self._reads_as(bucket, key, there, digest):
                 self._lock(bucket, key, there.version)
@@ -252,11 +253,11 @@ class S3Store:
             except ObjectMissing:
                 continue  # it said yes and has nothing
             if not there.version:
-                raise StoreRefuses(key=key, why="the bucket keeps no versions")
+                raise StoreRefuses(what="store", key=key, why="the bucket keeps no versions")
             if looked and key.startswith(_ORIGINALS):
                 self._lock(bucket, key, there.version)
             return there.version
-        raise Unavailable(key=key, why="the store takes the bytes and does not have them")
+        raise Unavailable(what="store", key=key, why="the store takes the bytes and does not have them")
 
     def _settled(self, bucket: str, key: str, digest: Digest, size: int) -> str | None:
         """Return the newest version under this name whose bytes, re-read, have this digest; None if there is none."""
@@ -278,7 +279,7 @@ class S3Store:
         failpoint("put.unlocked")
         self.client.extend(bucket, key, version=version, until=until)
         if not _long_enough(self.client.lock(bucket, key, version=version), enough):
-            raise StoreRefuses(key=key, why="the store takes a lock and does not keep it")
+            raise StoreRefuses(what="store", key=key, why="the store takes a lock and does not keep it")
 
     # Reading
 
@@ -351,6 +352,14 @@ class S3Store:
         with self._copies.held(_entry(bucket, key, _named(version)), fetch, expected=_promised(key), beat=beat) as copy:
             yield copy
 
+    def answers(self) -> bool:
+        """Ask for the originals' bucket, once; see the port."""
+        try:
+            with as_faults(self.buckets.originals):
+                return self.client.sdk.bucket_exists(self.buckets.originals)
+        except Unavailable:
+            return False
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a prefix, in order; see the port. A key that only a delete marker hides is there."""
         if not prefix:
@@ -367,6 +376,16 @@ class S3Store:
             if not row.marker and row.key != last:
                 last = row.key
                 yield last
+
+    def versions(self, prefix: str) -> Iterator[Kept]:
+        """Yield every version of every key under a prefix, a thousand for each request; see the port."""
+        for row in self.client.versions(self.buckets.of(prefix), prefix):
+            if not row.marker:
+                yield Kept(row.key, row.version, row.size)
+
+    def locked(self, key: str, *, version: str) -> Instant | None:
+        """Return the end of a version's lock; one under a legal hold is locked for good, which is not asked here; see the port."""
+        return self.locked_until(key, version).until
 
     def discard(self, key: str, *, version: str) -> None:
         """Remove a version of what is derived, quarantined or incoming; no version: all of them; see the port."""

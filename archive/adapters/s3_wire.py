@@ -180,13 +180,13 @@ def as_faults(key: str) -> Iterator[None]:
         raise _fault(key, error) from error
     except ServerError as error:
         full = error.status_code == _INSUFFICIENT_STORAGE
-        raise (DiskFull if full else Unavailable)(key=key, why=f"HTTP {error.status_code}") from error
+        raise (DiskFull if full else Unavailable)(what="store", key=key, why=f"HTTP {error.status_code}") from error
     except (InvalidResponseError, MinioException, ParseError) as error:
-        raise Unavailable(key=key, why=f"an answer that is not S3: {error}"[:300]) from error
+        raise Unavailable(what="store", key=key, why=f"an answer that is not S3: {error}"[:300]) from error
     except HTTPError as error:
-        raise Unavailable(key=key, why=type(error).__name__) from error
+        raise Unavailable(what="store", key=key, why=type(error).__name__) from error
     except OSError as error:
-        raise Unavailable(key=key, why=os.strerror(error.errno) if error.errno else type(error).__name__) from error
+        raise Unavailable(what="store", key=key, why=os.strerror(error.errno) if error.errno else type(error).__name__) from error
 
 
 def _fault(key: str, error: S3Error) -> Fault:
@@ -194,7 +194,7 @@ def _fault(key: str, error: S3Error) -> Fault:
     if code in _MISSING or (status == _GONE and "x-amz-delete-marker" in error.response.headers):
         return ObjectMissing(key=key)
     if code in _FULL or status == _INSUFFICIENT_STORAGE:
-        return DiskFull(key=key, why=code)
+        return DiskFull(what="store", key=key, why=code)
     if code in _PASSING or status >= _SERVER or status == _TOO_MANY:
-        return Unavailable(key=key, why=code or f"HTTP {status}")
-    return StoreRefuses(key=key, why=code or f"HTTP {status}", said=(error.message or "")[:300])
+        return Unavailable(what="store", key=key, why=code or f"HTTP {status}")
+    return StoreRefuses(what="store", key=key, why=code or f"HTTP {status}", said=(error.message or "")[:300])

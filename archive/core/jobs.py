@@ -11,6 +11,8 @@ LEASE = 60 * SECOND
 HEARTBEAT = 15 * SECOND
 LONGEST_PAUSE = 600 * SECOND
 """The longest wait between two attempts."""
+STORE_PAUSE = 15 * SECOND
+"""How long a job waits for a store that does not answer at all, or is full, or refuses us: no attempt of its own was spent on that."""
 MAX_ATTEMPTS = 3
 TAIL = 4000
 """Characters of a tool's last words that are kept."""
