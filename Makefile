@@ -35,7 +35,8 @@ production-demo: system-production $(VENV)/.program $(STATIC) $(CATALOGUES)  ## 
 test: check system-test $(CATALOGUES)  ## check, then every test but bench and soak; TESTS="tests/web -k tus" narrows it, WORKERS=0 runs them one by one
 	@$(BIN)/python -m pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile $(TESTS)
 
-soak: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## the full counts; SEED=n repeats a run
+soak: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## the full counts; SEED=n repeats a run, and goes on with one that was killed
+	@$(BIN)/python -m tests.soak.run --seed $(SEED)
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest -m "not bench" --hypothesis-seed=$(SEED) --timeout=3600 $(TESTS)
 
 bench: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## measure speed and memory into docs/performance.md; BENCH="playable" one of them

@@ -1,7 +1,7 @@
 """Fault after fault on one running archive under steady docking, with a judgement after each.
 
-A step: the fault stands, and is over; the first acknowledgement after it and the end of every job promised by then are timed; the senders come
-to rest, the rest of the jobs is done, and everything is judged. Then the senders go on, and so does the next step. Nothing here waits a
+A step: the fault stands, and is over; the first acknowledgement after it, and the end of every job promised by then, are timed; the senders
+come to rest, the rest of the jobs is done, and everything is judged. Then they go on, and so does the next step. Nothing here waits a
 fixed time for something to have happened: only a fault lasts for as long as its step says.
 """
 

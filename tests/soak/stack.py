@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import create_engine
 
@@ -24,7 +25,7 @@ from archive.records.migrations import upgrade
 from archive.resources import Resources, opened
 from archive.settings import read
 from infra.proxy import configuration
-from infra.services import free_port
+from infra.services import Daemon, free_port
 from infra.services.nginx import Nginx
 from infra.services.postgres import Postgres
 from infra.services.rabbitmq import RabbitMQ
@@ -80,6 +81,7 @@ class Stack:
         for name, program in named.items():
             if not program.running:
                 program.start()
+                Daemon(self.folder, name.replace(" ", "-")).adopt(program.process.pid)
                 started.append(name)
         return started
 
@@ -115,7 +117,10 @@ def running(folder: Path, buckets: Callable[[], S3]) -> Iterator[Stack]:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as ending:
         postgres, rabbit = Postgres(folder / "postgres"), RabbitMQ(folder / "rabbitmq")
+        for left in [postgres.daemon, rabbit.daemon, *(Daemon(folder, path.stem) for path in folder.glob("*.pid"))]:
+            left.kill()  # of a run that was itself killed
         with ThreadPoolExecutor() as pool:
+            ending.callback(rabbit.stop)
             ending.callback(rabbit.kill)
             ending.callback(postgres.stop)
             store = pool.submit(buckets)
@@ -141,7 +146,7 @@ def running(folder: Path, buckets: Callable[[], S3]) -> Iterator[Stack]:
 
 def _database(postgres: Postgres) -> None:
     postgres.start()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(psycopg.errors.DuplicateDatabase):
         postgres.create("liuhen")
     engine = create_engine(postgres.url("liuhen").replace("postgresql://", "postgresql+psycopg://", 1))
     try:
