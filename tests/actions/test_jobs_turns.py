@@ -250,7 +250,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_the_most_urgent_goes_first_agencies_take_turns_and_nobody_waits_longer_than_a_round_for_each_of_their_own(queue, steps):
     """The whole order, held against a plain account of what waits."""
