@@ -33,6 +33,7 @@ from archive.dock import words
 from archive.dock.command import dock
 from archive.resources import Resources, opened
 from archive.settings import BadSettings, Settings, environment
+from archive.web import hosting
 from archive.web.app import create_app
 
 REFUSED, MISUSE, FAULT = 1, 2, 3
@@ -55,7 +56,7 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Start the archive: the web process and, beside it, the worker; in production the web process alone."""
     log_plainly()
     settings = settings_of(host=host, port=port, data_dir=data_dir)
-    with opened(settings) as resources:
+    with opened(settings) as resources, hosting.named(resources):
         _first_account(resources)
         config = uvicorn.Config(
             create_app(resources),

@@ -138,7 +138,14 @@ def add(session: Session, drafted_before: Upload, *, now: Instant, expires_at: I
     if drafted_before.signature is not None:
         locks.hold(session, locks.Noun.MANIFEST, drafted_before.signature.hex())
     known = _by_manifest(session, drafted_before, now=now, gone=gone)
-    return opened(session, drafted_before, now=now, expires_at=expires_at, gone=gone) if known is None else known
+    if known is None and session.get(Upload, drafted_before.id) is not None:
+        known = drafted_before.id  # written by an earlier try of the same transaction, whose commit was not heard of
+    if known is not None:
+        return known
+    # A row of its own for each try: one that was rolled back keeps what was made of it.
+    values = {name: getattr(drafted_before, name) for name in Upload.__mapper__.column_attrs.keys()}  # noqa: SIM118 - no mapping
+    fresh = Upload(**{name: value for name, value in values.items() if value is not None})
+    return opened(session, fresh, now=now, expires_at=expires_at, gone=gone)
 
 
 def hold_manifest(session: Session, metadata: Mapping[str, bytes]) -> None:
