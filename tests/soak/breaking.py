@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from kombu import Connection
@@ -20,6 +20,7 @@ from sqlalchemy import text
 from archive.adapters.doorbell_celery import queue_of
 from archive.core.jobs import LANES, LEASE
 from archive.demo.server import Program
+from archive.resources import Resources
 from tests.soak.plan import Fault, Step
 from tests.soak.stack import Stack
 
@@ -35,17 +36,18 @@ class Site:
     """Where a fault is made: on which archive, to which of several processes, and whether leases run out at once."""
 
     stack: Stack
+    judge: Resources
     victim: int
     hurry: bool
 
 
 @contextlib.contextmanager
-def broken(stack: Stack, step: Step, *, hurry: bool) -> Iterator[None]:
+def broken(stack: Stack, judge: Resources, step: Step, *, hurry: bool) -> Iterator[None]:
     """Have this step's faults stand within the block; at its end all is as it was, and whatever ended is started again.
 
     `hurry` lets time that only a lease needs to run out pass in the table instead of on the clock.
     """
-    site = Site(stack, step.victim, hurry)
+    site = Site(stack, judge, step.victim, hurry)
     with contextlib.ExitStack() as faults:
         for fault in step.faults:
             faults.enter_context(MAKING[fault](site))
@@ -62,10 +64,10 @@ def _web_killed(site: Site) -> Iterator[None]:
 @contextlib.contextmanager
 def _worker_killed(site: Site) -> Iterator[None]:
     program = _chosen(site.stack.workers, site.victim)
-    busy = _holding(site.stack, program)
+    busy = _holding(site.judge, program)
     _killed(program)
     if site.hurry and busy:
-        _lease_over(site.stack, f"%:{program.process.pid}:%")
+        _lease_over(site.judge, f"%:{program.process.pid}:%")
     yield
 
 
@@ -89,16 +91,16 @@ def _database(end: Callable[[Stack], None]) -> Callable[[Site], contextlib.Abstr
 
 @contextlib.contextmanager
 def _broker_down(site: Site) -> Iterator[None]:
-    site.stack.rabbit.kill()
+    site.stack.rabbitmq.kill()
     try:
         yield
     finally:
-        site.stack.rabbit.start()
+        site.stack.rabbitmq.start()
 
 
 @contextlib.contextmanager
 def _queues_deleted(site: Site) -> Iterator[None]:
-    with Connection(site.stack.rabbit.url()) as connection, connection.channel() as channel:
+    with Connection(site.stack.rabbitmq.url("liuhen")) as connection, connection.channel() as channel:
         for lane in LANES:
             channel.queue_delete(queue_of(lane))
     yield
@@ -106,11 +108,11 @@ def _queues_deleted(site: Site) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _store_down(site: Site) -> Iterator[None]:
-    site.stack.relay.down()
+    site.stack.ceph.rgw.kill()
     try:
         yield
     finally:
-        site.stack.relay.up()
+        site.stack.ceph.start_gateway()
 
 
 @contextlib.contextmanager
@@ -124,13 +126,13 @@ def _store_slow(site: Site) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _store_full(site: Site) -> Iterator[None]:
-    ceph, bucket = site.stack.buckets.service, ("--quota-scope=bucket", f"--bucket={site.stack.buckets.originals}")
-    ceph.admin("quota", "set", *bucket, "--max-objects=1")
-    ceph.admin("quota", "enable", *bucket)
+    bucket = ("--quota-scope=bucket", f"--bucket={site.judge.settings.s3_originals}")
+    site.stack.ceph.admin("quota", "set", *bucket, "--max-objects=1")
+    site.stack.ceph.admin("quota", "enable", *bucket)
     try:
         yield
     finally:
-        ceph.admin("quota", "disable", *bucket)
+        site.stack.ceph.admin("quota", "disable", *bucket)
 
 
 @contextlib.contextmanager
@@ -140,16 +142,16 @@ def _worker_frozen(site: Site) -> Iterator[None]:
     until = time.monotonic() + PATIENCE_S
     while True:
         os.killpg(pid, signal.SIGSTOP)
-        if held := _held(site.stack, pid):
+        if held := _held(site.judge, pid):
             break
         os.killpg(pid, signal.SIGCONT)
         assert time.monotonic() < until, "this worker never holds a job"
         time.sleep(0.003)
     try:
         if site.hurry:
-            _lease_over(site.stack, f"%:{pid}:%")
+            _lease_over(site.judge, f"%:{pid}:%")
         until = time.monotonic() + LEASE / 1e6 + PATIENCE_S
-        while not _done(site.stack, held):
+        while not _done(site.judge, held):
             assert time.monotonic() < until, f"jobs {held} of a frozen worker were not done by another one"
             time.sleep(0.1)
         yield
@@ -197,8 +199,8 @@ MAKING = {
 }
 
 
-def _chosen(programs: dict[str, Program], victim: int) -> Program:
-    return list(programs.values())[victim % len(programs)]
+def _chosen(programs: Sequence[Program], victim: int) -> Program:
+    return programs[victim % len(programs)]
 
 
 def _killed(program: Program) -> None:
@@ -206,31 +208,31 @@ def _killed(program: Program) -> None:
     assert program.ended(wait_s=10)
 
 
-def _held(stack: Stack, pid: int) -> list[int]:
+def _held(judge: Resources, pid: int) -> list[int]:
     """Return the jobs that a worker holds."""
-    with stack.resources.reading() as session:
+    with judge.reading() as session:
         held = text("SELECT id FROM jobs WHERE state = 'running' AND lease_owner LIKE :owner")
         return [row.id for row in session.execute(held, {"owner": f"%:{pid}:%"})]
 
 
-def _holding(stack: Stack, program: Program) -> bool:
+def _holding(judge: Resources, program: Program) -> bool:
     """Wait a moment for a worker to hold a job, so that its end is felt; say whether it does."""
     until = time.monotonic() + 5
     while time.monotonic() < until:
-        if _held(stack, program.process.pid):
+        if _held(judge, program.process.pid):
             return True
         time.sleep(0.003)
     return False
 
 
-def _done(stack: Stack, held: list[int]) -> bool:
-    with stack.resources.reading() as session:
+def _done(judge: Resources, held: list[int]) -> bool:
+    with judge.reading() as session:
         left = text("SELECT count(*) FROM jobs WHERE id = ANY(:held) AND state <> 'done'")
         return session.execute(left, {"held": held}).scalar() == 0
 
 
-def _lease_over(stack: Stack, owner: str) -> None:
+def _lease_over(judge: Resources, owner: str) -> None:
     """Let the lease of whoever holds one by this name be over, as if its minute had passed."""
-    with stack.resources.transaction() as session:
+    with judge.transaction() as session:
         over = text("UPDATE jobs SET lease_until = lease_until - :lease WHERE state = 'running' AND lease_owner LIKE :owner")
         session.execute(over, {"lease": int(LEASE), "owner": owner})

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from archive.records.items import Item
+from archive.resources import Resources
 from tests.soak import invariants
 from tests.soak.books import Book, Deposit, all_of
 from tests.soak.breaking import broken
 from tests.soak.invariants import Flaw
 from tests.soak.plan import MOMENTARY, Step
 from tests.soak.source import Docking
-from tests.soak.stack import Stack, signed_in
+from tests.soak.stack import Stack
 
 LARGE = "dock-4"
 """The station that always has a large file under way."""
@@ -49,6 +50,7 @@ class Campaign:
     """A run's senders and what they know; from `begin` to `end`."""
 
     stack: Stack
+    judge: Resources
     seed: int
     hurry: bool
     patience_s: float
@@ -59,11 +61,11 @@ class Campaign:
 
     def begin(self) -> None:
         """Let the stations dock, behind what their books know."""
-        for credential in self.stack.stations:
+        for credential in self.stack.stations():
             book = Book(self.stack.folder / f"{credential.name}.jsonl", credential.name)
             large = credential.name == LARGE
             pause_s = LARGE_PAUSE_S if large else self.pause_s
-            docking = Docking(self.stack.nginx.base_url, credential, book, self.seed, large=large, pause_s=pause_s)
+            docking = Docking(self.stack.base_url, credential, book, self.seed, large=large, pause_s=pause_s)
             docking.start()
             self.dockings.append(docking)
 
@@ -80,7 +82,7 @@ class Campaign:
         """Make the step's faults, wait for the recovery, and judge."""
         self._until(lambda: self._acknowledged_since(0.0) > 0)
         began = time.monotonic()
-        with broken(self.stack, step, hurry=self.hurry):
+        with broken(self.stack, self.judge, step, hurry=self.hurry):
             if not set(step.faults) <= MOMENTARY:
                 time.sleep(max(0.0, began + step.lasts_s - time.monotonic()))
         ended = time.monotonic()
@@ -126,8 +128,8 @@ class Campaign:
 
     def _judged(self) -> list[Flaw]:
         new = [each for each in self.deposits() if each.number is not None and (each.station, each.name) not in self._read]
-        found = invariants.judged(self.stack.resources, [docking.book for docking in self.dockings], read=new)
-        with signed_in(self.stack) as client:
+        found = invariants.judged(self.judge, [docking.book for docking in self.dockings], read=new)
+        with self.stack.sign_in() as client:
             found += invariants.through_api(client, new)
         self._read |= {(each.station, each.name) for each in new}
         return found
@@ -154,9 +156,9 @@ class Campaign:
         return len(self._acknowledgements(since, before))
 
     def _last_item(self) -> int:
-        with self.stack.resources.reading() as session:
+        with self.judge.reading() as session:
             return session.scalar(select(func.max(Item.id))) or 0
 
     def _unfinished(self, most_item: int) -> int:
-        with self.stack.resources.reading() as session:
+        with self.judge.reading() as session:
             return invariants.unfinished(session, most_item=most_item)

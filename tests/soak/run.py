@@ -22,8 +22,6 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.services.ceph import Ceph
-from tests.services import S3
 from tests.soak import report
 from tests.soak.campaign import Campaign, Outcome
 from tests.soak.plan import FULL, plan
@@ -49,30 +47,21 @@ def main() -> int:
     progress = Progress(folder / "progress.jsonl")
     done = {outcome.number for outcome in progress.outcomes()}
     left = [step for step in steps if step.number not in done]
-    ceph = Ceph(folder / "ceph")
-
-    def buckets() -> S3:
-        ceph.start()
-        return S3(ceph, "originals", "derived", "incoming", "replica")
-
-    try:
-        with running(folder / "stack", buckets) as stack:
-            campaign = Campaign(stack, seed=given.seed, hurry=False, patience_s=PATIENCE_S, pause_s=PAUSE_S)
-            campaign.begin()
-            try:
-                for step in left:
-                    print(f"{step.number + 1}/{len(steps)} {step.name}, {step.lasts_s} s …", flush=True)
-                    outcome = campaign.run(step)
-                    progress.note(outcome)
-                    print(f"    first {outcome.first_s} s, jobs {outcome.done_s} s, {outcome.deposits} files", flush=True)
-                    if outcome.flaws or outcome.first_s is None or outcome.done_s is None:
-                        print("\n".join(("    FLAWED", *outcome.flaws)), flush=True)
-                        return 1
-                flaws = tuple(map(str, campaign.judge_everything()))
-            finally:
-                campaign.end()
-    finally:
-        ceph.stop()
+    with running(folder / "stack") as (stack, judge):
+        campaign = Campaign(stack, judge, seed=given.seed, hurry=False, patience_s=PATIENCE_S, pause_s=PAUSE_S)
+        campaign.begin()
+        try:
+            for step in left:
+                print(f"{step.number + 1}/{len(steps)} {step.name}, {step.lasts_s} s …", flush=True)
+                outcome = campaign.run(step)
+                progress.note(outcome)
+                print(f"    first {outcome.first_s} s, jobs {outcome.done_s} s, {outcome.deposits} files", flush=True)
+                if outcome.flaws or outcome.first_s is None or outcome.done_s is None:
+                    print("\n".join(("    FLAWED", *outcome.flaws)), flush=True)
+                    return 1
+            flaws = tuple(map(str, campaign.judge_everything()))
+        finally:
+            campaign.end()
     run = report.Run(given.seed, _now(), _commit(), _machine(), tuple(progress.outcomes()), flaws)
     report.DOCUMENT.write_text(report.written(report.DOCUMENT.read_text("utf-8"), run), "utf-8")
     print(f"written to {report.DOCUMENT}: longest waits {report.worst(run.outcomes)}, {len(flaws)} flaws", flush=True)

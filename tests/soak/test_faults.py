@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import services
 from tests.soak.campaign import Campaign
 from tests.soak.plan import REDUCED, plan
 from tests.soak.stack import running
@@ -23,8 +22,8 @@ def campaign():
     """An archive under steady docking from four stations, in a directory that servers of other accounts can reach."""
     with tempfile.TemporaryDirectory(prefix="liuhen-faults-") as folder:
         Path(folder).chmod(0o755)
-        with running(Path(folder), services.fresh_buckets) as stack:
-            held = Campaign(stack, seed=0, hurry=True, patience_s=90)
+        with running(Path(folder)) as (stack, judge):
+            held = Campaign(stack, judge, seed=0, hurry=True, patience_s=90)
             held.begin()
             try:
                 yield held
