@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,19 +14,27 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from archive.actions.jobs import RING
+from archive.adapters.copies import Copies
 from archive.adapters.doorbell import Doorbell
+from archive.adapters.doorbell_celery import CeleryBell
 from archive.adapters.jail import Jail
 from archive.adapters.local_store import LocalStore
 from archive.adapters.peers import Peers
+from archive.adapters.s3_client import S3Client
 from archive.adapters.s3_incoming import Incoming
 from archive.adapters.s3_parts import Streams
+from archive.adapters.s3_presign import Keys
+from archive.adapters.s3_store import Buckets, S3Store
 from archive.adapters.signing import Signer, open_signer
 from archive.adapters.spool import Spool
 from archive.core.instant import Instant
 from archive.ports import Bell, ObjectStore
-from archive.records.migrations import upgrade
-from archive.records.session import Result, Turns, open_sqlite, reading
+from archive.records.migrations import head, upgrade
+from archive.records.postgresql import examine, open_postgresql
+from archive.records.session import Result, Tries, Turns, open_sqlite, reading
 from archive.settings import BadSettings, Settings
+
+_log = logging.getLogger("liuhen")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class Resources:
 
     settings: Settings
     engine: Engine
-    turns: Turns
+    turns: Turns | Tries
     store: ObjectStore
     spool: Spool
     signer: Signer
@@ -86,11 +95,16 @@ class Resources:
 
     def now(self) -> Instant:
         """Read the clock; entry points do so once for each request or job."""
-        return Instant(time.time_ns() // 1000)
+        return _now()
 
     def close(self) -> None:
         """Let go of everything."""
         self.bell.close()
+        if self.streams is not None:
+            self.streams.close()
+        for store in (self.store, self.replica):
+            if isinstance(store, S3Store):
+                store.close()
         self.engine.dispose()
 
 
@@ -154,7 +168,66 @@ def _embedded(settings: Settings, *, new: bool) -> Resources:
 
 def _production(settings: Settings) -> Resources:
     """Open PostgreSQL, the object store and the broker; the database is migrated by its own command, never here."""
-    raise BadSettings(f"the {settings.profile} profile is not assembled yet")
+    engine = open_postgresql(settings.database_url)
+    try:
+        standing = examine(engine, revision=head())
+    except BaseException:
+        engine.dispose()
+        raise
+    for note in standing.notes:
+        _log.warning("database: %s", note)
+    if standing.flaws:
+        engine.dispose()
+        raise BadSettings("\n".join(f"database: {flaw}" for flaw in standing.flaws))
+    _prepared(settings)
+    store = _object_store(settings)
+    return Resources(
+        settings=settings,
+        engine=engine,
+        turns=Tries(engine),
+        store=store,
+        spool=Spool(settings.data_dir / "spool", floor=settings.free_space_floor),
+        signer=open_signer(settings.keys, name=settings.signer_name),
+        jail=Jail.probe(),
+        bell=CeleryBell(settings.broker_url),
+        replica=_replica(settings),
+        incoming=Incoming(
+            store,
+            settings.s3_public_endpoint or settings.s3_endpoint,
+            Keys(settings.s3_access_key, settings.s3_secret_key, settings.s3_region),
+        ),
+        streams=Streams(store),
+        peers=Peers(settings.web_gone_seconds),
+    )
+
+
+def _object_store(settings: Settings) -> S3Store:
+    client = S3Client(
+        settings.s3_endpoint,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+        region=settings.s3_region,
+    )
+    copies = Copies(settings.data_dir / "copies", most=settings.copies_bytes, sm3=settings.sm3, clock=_now)
+    buckets = Buckets(settings.s3_originals, settings.s3_derived, settings.s3_incoming)
+    return S3Store(client, buckets, lock_days=settings.lock_days, copies=copies, clock=_now)
+
+
+def _replica(settings: Settings) -> S3Store | None:
+    if not settings.replica_endpoint:
+        return None
+    client = S3Client(
+        settings.replica_endpoint,
+        access_key=settings.replica_access_key,
+        secret_key=settings.replica_secret_key,
+        region=settings.s3_region,
+    )
+    bucket = settings.replica_bucket
+    return S3Store(client, Buckets(bucket, bucket, bucket), lock_days=settings.lock_days, copies=None, clock=_now)
+
+
+def _now() -> Instant:
+    return Instant(time.time_ns() // 1000)
 
 
 def _prepared(settings: Settings) -> None:
