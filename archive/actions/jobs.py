@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, bindparam, case, exists, func, literal, or_, select, text, update
+from sqlalchemy import CursorResult, and_, case, exists, func, literal, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,7 @@ from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
 from archive.core.jobs import AWAITED, KINDS, LANES, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, STORE_PAUSE, TAIL, retry_at
 from archive.records.items import Item
-from archive.records.jobs import HEADS, JOBS, TURNS, Job, first_turn, ready, same_turn
+from archive.records.jobs import HEADS, JOBS, TAKE, TURNS, WAKE, Job, first_turn, ready, same_turn
 
 RING = "ring"
 """In a session's `info`, the lanes in which it promised work, one for each job: the workers are told once it has committed."""
@@ -34,8 +34,6 @@ RING = "ring"
 PER_ITEM = ("examine", "read_back")
 """Kinds that belong to an accession; every other belongs to the bytes and is shared by all accessions of them."""
 
-_AT_ONCE = 100
-"""Lost leases and ended pauses that one claim puts right: it must stay short when a whole host was lost."""
 _ALONE: dict[str, Any] = {"synchronize_session": False}
 
 
@@ -140,66 +138,17 @@ def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJo
 
     A job whose lease ran out with its attempts spent is dead: whatever it does to a worker, it did it often enough.
     """
-    session.execute(_WAKE, {"in_lane": lane, "at": now}, execution_options=_ALONE)
+    session.execute(WAKE, {"in_lane": lane, "at": now}, execution_options=_ALONE)
     under = 1 << 30
     while heads := session.execute(HEADS, {"lane": lane, "under": under}).all():
         for head in heads:
             taking = {"in_lane": lane, "of": head.priority, "for": head.agency, "by": owner, "at": now, "until": now + LEASE}
-            row = session.execute(_TAKE, taking, execution_options=_ALONE).first()
+            row = session.execute(TAKE, taking, execution_options=_ALONE).first()
             if row is not None:
                 _served(session, lane, head.agency, first=head.served_at is None, now=now)
                 return ClaimedJob(row.id, row.kind, row.lane, row.item_id or 0, row.sha256 or "", row.payload, row.attempt, owner)
         under = heads[0].priority  # others are taking the last jobs of this priority: one of a lower is ours
     return None
-
-
-_LATE = (
-    select(JOBS.c.id)
-    .where(JOBS.c.lane == bindparam("in_lane"), JOBS.c.lease_until.is_not(None), JOBS.c.lease_until < bindparam("at"))
-    .order_by(JOBS.c.lease_until)
-    .limit(_AT_ONCE)
-    .with_for_update(skip_locked=True)
-    .cte("late")
-)
-_SPENT = and_(JOBS.c.state == "running", JOBS.c.attempt >= MAX_ATTEMPTS)
-_WAKE = (
-    update(JOBS)
-    .where(JOBS.c.id.in_(select(_LATE.c.id)))
-    .values(
-        state=case((_SPENT, "dead"), else_="waiting"),
-        error=case((_SPENT, "worker_lost"), else_=JOBS.c.error),
-        ended_at=case((_SPENT, bindparam("at")), else_=JOBS.c.ended_at),
-        turn=same_turn(),
-        lease_owner=None,
-        lease_until=None,
-    )
-)
-_NEXT = (
-    select(JOBS.c.id)
-    .where(
-        JOBS.c.lane == bindparam("in_lane"),
-        JOBS.c.priority == bindparam("of"),
-        JOBS.c.agency == bindparam("for"),
-        ready(),
-    )
-    .order_by(JOBS.c.turn, JOBS.c.id)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-)
-_TAKE = (
-    update(JOBS)
-    .where(JOBS.c.id == _NEXT.scalar_subquery())
-    .values(
-        state="running",
-        lease_owner=bindparam("by"),
-        lease_until=bindparam("until"),
-        attempt=JOBS.c.attempt + 1,
-        started_at=bindparam("at"),
-        permille=0,
-        note="",
-    )
-    .returning(JOBS.c.id, JOBS.c.kind, JOBS.c.lane, JOBS.c.item_id, JOBS.c.sha256, JOBS.c.payload, JOBS.c.attempt)
-)
 
 
 def _served(session: Session, lane: str, agency: str, *, first: bool, now: Instant) -> None:

@@ -17,14 +17,17 @@ from sqlalchemy import (
     Index,
     Table,
     and_,
+    bindparam,
     case,
     func,
     literal_column,
     select,
     text,
+    update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from archive.core.jobs import MAX_ATTEMPTS
 from archive.records.base import Base, Facts, IntKey, MaybeWhen, When
 
 READY: Final = "state = 'waiting' AND lease_until IS NULL"
@@ -156,3 +159,58 @@ def _line(
     lane: str | ColumnElement[str], priority: int | ColumnElement[int], agency: str | ColumnElement[str]
 ) -> ColumnElement[bool]:
     return and_(_OTHERS.c.lane == lane, _OTHERS.c.priority == priority, _OTHERS.c.agency == agency, ready(_OTHERS))
+
+
+_AT_ONCE: Final = 100
+"""Lost leases and ended pauses that one claim puts right: it must stay short when a whole host was lost."""
+
+_LATE: Final = (
+    select(JOBS.c.id)
+    .where(JOBS.c.lane == bindparam("in_lane"), JOBS.c.lease_until.is_not(None), JOBS.c.lease_until < bindparam("at"))
+    .order_by(JOBS.c.lease_until)
+    .limit(_AT_ONCE)
+    .with_for_update(skip_locked=True)
+    .cte("late")
+)
+_SPENT: Final = and_(JOBS.c.state == "running", JOBS.c.attempt >= MAX_ATTEMPTS)
+WAKE: Final = (
+    update(JOBS)
+    .where(JOBS.c.id.in_(select(_LATE.c.id)))
+    .values(
+        state=case((_SPENT, "dead"), else_="waiting"),
+        error=case((_SPENT, "worker_lost"), else_=JOBS.c.error),
+        ended_at=case((_SPENT, bindparam("at")), else_=JOBS.c.ended_at),
+        turn=same_turn(),
+        lease_owner=None,
+        lease_until=None,
+    )
+)
+"""Puts right what is late: a pause that ended, or a lease that ran out, with which a job is due again, or dead if it spent its attempts."""
+
+_NEXT: Final = (
+    select(JOBS.c.id)
+    .where(
+        JOBS.c.lane == bindparam("in_lane"),
+        JOBS.c.priority == bindparam("of"),
+        JOBS.c.agency == bindparam("for"),
+        ready(),
+    )
+    .order_by(JOBS.c.turn, JOBS.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+TAKE: Final = (
+    update(JOBS)
+    .where(JOBS.c.id == _NEXT.scalar_subquery())
+    .values(
+        state="running",
+        lease_owner=bindparam("by"),
+        lease_until=bindparam("until"),
+        attempt=JOBS.c.attempt + 1,
+        started_at=bindparam("at"),
+        permille=0,
+        note="",
+    )
+    .returning(JOBS.c.id, JOBS.c.kind, JOBS.c.lane, JOBS.c.item_id, JOBS.c.sha256, JOBS.c.payload, JOBS.c.attempt)
+)
+"""Takes the next job of an agency at a priority, stepping over those that another is taking at this moment."""
