@@ -11,7 +11,7 @@ from minio.error import S3Error
 from minio.versioningconfig import VersioningConfig
 
 from archive.adapters.s3_client import S3Client
-from archive.adapters.s3_store import Buckets
+from archive.adapters.s3_keys import Buckets
 
 _TAKEN = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _NO_LOCK = frozenset(

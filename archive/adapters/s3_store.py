@@ -21,11 +21,9 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -33,6 +31,7 @@ from typing import Final
 from archive.adapters.copies import Copies, Copy
 from archive.adapters.reckoning import reckoned
 from archive.adapters.s3_client import PART_SIZE, Lock, Part, S3Client, Stat
+from archive.adapters.s3_keys import ORIGINALS, Buckets, entry, named, promised
 from archive.adapters.s3_reading import PIECE, Reading
 from archive.adapters.s3_sending import Sender, Target, filled, opened
 from archive.adapters.s3_wire import as_faults
@@ -42,35 +41,10 @@ from archive.core.instant import DAY, Instant
 from archive.failpoints import failpoint
 from archive.ports import Beat, Kept, Placed, Put, Survey
 
-_KEY: Final = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]*(/[0-9A-Za-z_-][0-9A-Za-z._-]*)*", re.ASCII)
-_ORIGINALS: Final = "originals/"
 _COMPARED: Final = 5  # versions of one name that are re-read to learn what became of a put
 
 
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """Where keys go."""
-
-    originals: str
-    derived: str
-    incoming: str
-
-    def of(self, key: str) -> str:
-        """Return the bucket of a key, or of a prefix.
-
-        Raises:
-            Malformed: it is no key, or none of ours.
-        """
-        by_prefix = {
-            _ORIGINALS: self.originals,
-            "derived/": self.derived,
-            "quarantine/": self.derived,
-            "incoming/": self.incoming,
-        }
-        bucket = by_prefix.get(key[: key.find("/") + 1])
-        if bucket is None or _KEY.fullmatch(key.removesuffix("/")) is None:
-            raise Malformed(what="key", value=key[:200])
-        return bucket
+__all__ = ["Buckets", "S3Store"]
 
 
 class S3Store:
@@ -100,7 +74,7 @@ class S3Store:
 
     def lock_until(self, key: str) -> Instant | None:
         """Return until when something put now under this key is to be locked, to the millisecond that a store keeps; None: not at all."""
-        if not key.startswith(_ORIGINALS):
+        if not key.startswith(ORIGINALS):
             return None
         return Instant((self._clock() + self._lock_days * DAY) // 1000 * 1000)
 
@@ -209,7 +183,7 @@ class S3Store:
         upload = self.client.begin(bucket, key, until=self.lock_until(key))
         failpoint("put.begun")
         try:
-            parts = self._sender.parts(Target(bucket, key, upload, locked=key.startswith(_ORIGINALS)), file, size, digest)
+            parts = self._sender.parts(Target(bucket, key, upload, locked=key.startswith(ORIGINALS)), file, size, digest)
             failpoint("put.parts")
 
             def send() -> str:
@@ -254,7 +228,7 @@ class S3Store:
                 continue  # it said yes and has nothing
             if not there.version:
                 raise StoreRefuses(what="store", key=key, why="the bucket keeps no versions")
-            if looked and key.startswith(_ORIGINALS):
+            if looked and key.startswith(ORIGINALS):
                 self._lock(bucket, key, there.version)
             return there.version
         raise Unavailable(what="store", key=key, why="the store takes the bytes and does not have them")
@@ -285,32 +259,42 @@ class S3Store:
 
     def size(self, key: str, *, version: str) -> int:
         """Return the size in bytes, by the store's word; see the port."""
-        return self.client.stat(self.buckets.of(key), key, version=_named(version)).size
+        return self.client.stat(self.buckets.of(key), key, version=named(version)).size
 
     def read(self, key: str, start: int, stop: int, *, version: str) -> Iterator[bytes]:
         """Yield the bytes of a range; see the port. A short one is one request, over before the first piece is handed out."""
-        reading = Reading(self.client, self.buckets.of(key), key, version=_named(version), start=start, stop=stop)
+        reading = Reading(self.client, self.buckets.of(key), key, version=named(version), start=start, stop=stop)
         return iter(list(reading)) if stop - start <= PIECE else reading
 
     def reread(self, key: str, *, version: str) -> Iterator[bytes]:
         """Yield all bytes as the store gives them now; see the port."""
-        return Reading(self.client, self.buckets.of(key), key, version=_named(version))
+        return Reading(self.client, self.buckets.of(key), key, version=named(version))
 
     def survey(self, key: str, *, version: str, sm3: bool, since: Instant | None, beat: Beat) -> Survey:
         """Read all bytes from the store and return what they are; see the port.
 
         A read-back (`since`) takes the digests of this host's one fetch, which were taken from the bytes as they came from the store,
         if that fetch began after the accession by this host's clock; and it names a version that nobody knew before the store had
-        given it. Only good news is taken from there: a verdict that something is wrong always comes from bytes fetched for it.
+        given it.
+
+        Only good news is taken from there, and bytes that came wrong once are fetched again: what a wire did is not said of the store.
         """
         bucket = self.buckets.of(key)
+        doubted = False
         if since is not None and self._copies is not None:
-            with suppress(Mismatch):  # what was fetched is not the original; below it is fetched once more, for the verdict
+            try:
                 known = self._copied(bucket, key, version, self._copies, sm3=sm3, since=since, beat=beat)
+            except Mismatch:
+                doubted = True
+            else:
                 if known is not None:
                     return known
-        reading = Reading(self.client, bucket, key, version=_named(version))
-        return reckoned(reading, sm3=sm3, beat=lambda done: beat(done, max(done, reading.size)))
+        while True:
+            reading = Reading(self.client, bucket, key, version=named(version))
+            survey = reckoned(reading, sm3=sm3, beat=lambda done, of=reading.size: beat(done, max(done, of)))  # type: ignore[misc]
+            if doubted or promised(key) in {None, survey.digest}:
+                return survey
+            doubted = True  # what came is not the original: it is fetched once more before anybody hears of it
 
     def _copied(
         self, bucket: str, key: str, version: str, copies: Copies, *, sm3: bool, since: Instant, beat: Beat
@@ -318,10 +302,10 @@ class S3Store:
         """Return the survey of this host's fetch, if that may stand for a read-back; made now if there is none."""
         # A fetch that begins from here on is after the accession whatever the clocks say: the accession led to this call.
         since = min(since, self._clock())
-        facts = copies.known(_entry(bucket, key, _named(version)), beat)
+        facts = copies.known(entry(bucket, key, named(version)), beat)
         if facts is not None and facts.began < since:
             return None
-        good = _promised(key)
+        good = promised(key)
         with self._held(bucket, key, version, beat) as copy:
             survey = copy.facts.survey
             if copy.facts.began < since or survey.digest != good:
@@ -346,10 +330,10 @@ class S3Store:
             raise NotAllowed(key=key, why="this process keeps no copies")
 
         def fetch() -> tuple[int, Iterable[bytes]]:
-            reading = Reading(self.client, bucket, key, version=_named(version))
+            reading = Reading(self.client, bucket, key, version=named(version))
             return max(0, reading.size), reading
 
-        with self._copies.held(_entry(bucket, key, _named(version)), fetch, expected=_promised(key), beat=beat) as copy:
+        with self._copies.held(entry(bucket, key, named(version)), fetch, expected=promised(key), beat=beat) as copy:
             yield copy
 
     def answers(self) -> bool:
@@ -390,7 +374,7 @@ class S3Store:
     def discard(self, key: str, *, version: str) -> None:
         """Remove a version of what is derived, quarantined or incoming; no version: all of them; see the port."""
         bucket = self.buckets.of(key)
-        if key.startswith(_ORIGINALS):
+        if key.startswith(ORIGINALS):
             raise NotAllowed(key=key)
         if version:
             self.client.remove(bucket, key, version=version)
@@ -403,15 +387,15 @@ class S3Store:
 
     def locked_until(self, key: str, version: str) -> Lock:
         """Return until when a version is locked, and whether a legal hold lies on it."""
-        return self.client.lock(self.buckets.of(key), key, version=_named(version))
+        return self.client.lock(self.buckets.of(key), key, version=named(version))
 
     def extend(self, key: str, version: str, until: Instant) -> None:
         """Lock a version for longer; the store refuses to shorten."""
-        self.client.extend(self.buckets.of(key), key, version=_named(version), until=until)
+        self.client.extend(self.buckets.of(key), key, version=named(version), until=until)
 
     def hold(self, key: str, version: str, *, on: bool) -> None:
         """Lay a legal hold on a version, or lift it."""
-        self.client.hold(self.buckets.of(key), key, version=_named(version), on=on)
+        self.client.hold(self.buckets.of(key), key, version=named(version), on=on)
 
     # Plumbing
 
@@ -429,26 +413,6 @@ class S3Store:
                 lock, waiting = self._busy.pop(key)
                 if waiting > 1:
                     self._busy[key] = lock, waiting - 1
-
-
-def _named(version: str) -> str:
-    """Return the version, which a reader must name.
-
-    Raises:
-        Malformed: it does not.
-    """
-    if not version:
-        raise Malformed(what="version", value="")
-    return version
-
-
-def _promised(key: str) -> Digest | None:
-    """Return the digest that a key promises: an original's name is its content."""
-    return Digest(key.rpartition("/")[2]) if key.startswith(_ORIGINALS) else None
-
-
-def _entry(bucket: str, key: str, version: str) -> str:
-    return Digest.of(f"{bucket}/{key}?{version}".encode()).hex[:40]
 
 
 def _long_enough(lock: Lock, until: int) -> bool:
