@@ -1,18 +1,18 @@
 """The archive's invariants as code: what must be true whatever crashed when.
 
-A flaw is something that must not be; a note is something that may be left by a crash and does no harm. Nothing is changed.
+A flaw is something that must not be; a note is something that may be left by a crash and does no harm. Nothing is changed. Everything is
+looked at as it streams by, so that an archive may be as large as it likes.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.actions import custody, document
+from archive.actions import custody, document, fsck_bytes
+from archive.actions.fsck_bytes import Finding, Progress, Second
 from archive.core import manifest as manifests
 from archive.core import paper
 from archive.core.custody import EventKind, flaws
@@ -21,107 +21,86 @@ from archive.core.errors import Malformed, ObjectMissing, TooEarly, Unavailable
 from archive.core.instant import Instant
 from archive.ports import ObjectStore
 from archive.records.custody import CustodyEvent
-from archive.records.items import Item, Rendition, Serial, StoredObject
+from archive.records.items import Item, Serial, StoredObject
 from archive.records.jobs import Job
 from archive.records.papers import Paper
 from archive.records.releases import Release
-from archive.records.uploads import Quarantined, Upload
-from archive.sm3 import Sm3
+from archive.records.session import patiently
+from archive.records.uploads import Upload
+
+__all__ = ["Finding", "Progress", "Second", "check"]
+
+_AT_ONCE = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something fsck found: a stable code, what it is about, and details. `flaw` says whether it must not be."""
+def check(
+    session: Session,
+    store: ObjectStore,
+    *,
+    deep: bool,
+    now: Instant,
+    progress: Progress,
+    locks: bool = False,
+    second: Second | None = None,
+) -> Iterator[Finding]:
+    """Yield everything found.
 
-    code: str
-    subject: str
-    detail: str
-    flaw: bool = True
-
-
-Progress = Callable[[str, int, int], None]
-"""(what is looked at, how many of them were, of how many)."""
-
-
-def check(session: Session, store: ObjectStore, *, deep: bool, now: Instant, progress: Progress) -> Iterator[Finding]:
-    """Yield everything found; `deep` re-hashes every original and rendition, otherwise sizes are compared."""
-    yield from _objects(session, store, deep=deep, progress=progress)
-    yield from _renditions(session, store, deep=deep, progress=progress)
+    `deep` re-hashes every original, rendition and copy, and asks the store for every lock; otherwise its list is compared. `locks` says
+    that the store locks originals, `second` is the store that has a copy of each.
+    """
+    patiently(session)
+    yield from fsck_bytes.originals(session, store, locks=locks, deep=deep, now=now, progress=progress)
+    yield from fsck_bytes.renditions(session, store, deep=deep, progress=progress)
+    if second is not None:
+        yield from fsck_bytes.copies(session, second, deep=deep, now=now, progress=progress)
     yield from _items(session)
     yield from _signed_sm3(session)
     yield from _releases(session)
-    yield from _uploads(session, store)
+    yield from _uploads(session)
+    yield from fsck_bytes.quarantine(session, store)
     yield from _papers(session, store)
     yield from _serials(session)
     yield from _chain(session)
-    yield from _unreferenced(session, store)
     yield from _jobs(session, now=now)
 
 
-def _objects(session: Session, store: ObjectStore, *, deep: bool, progress: Progress) -> Iterator[Finding]:
-    total = session.scalar(select(func.count()).select_from(StoredObject)) or 0
-    for done, row in enumerate(session.scalars(select(StoredObject).execution_options(yield_per=500)), 1):
-        digest = Digest(row.sha256)
-        yield from _bytes(store, original_key(digest), digest, row.size, version=row.version_id, deep=deep, sm3=row.sm3)
-        progress("originals", done, total)
-
-
-def _renditions(session: Session, store: ObjectStore, *, deep: bool, progress: Progress) -> Iterator[Finding]:
-    total = session.scalar(select(func.count()).select_from(Rendition)) or 0
-    for done, row in enumerate(session.scalars(select(Rendition).execution_options(yield_per=500)), 1):
-        yield from _bytes(store, row.key, Digest(row.digest), row.size, version=row.version_id, deep=deep)
-        progress("renditions", done, total)
-
-
-def _bytes(
-    store: ObjectStore, key: str, digest: Digest, size: int, *, version: str, deep: bool, sm3: str | None = None
-) -> Iterator[Finding]:
-    try:
-        actual = store.size(key, version=version)
-        if actual != size:
-            yield Finding("size_differs", key, f"{size} bytes recorded, {actual} stored")
-        elif deep:
-            whole, beside = hashlib.sha256(), None if sm3 is None else Sm3()
-            for piece in store.reread(key, version=version):
-                whole.update(piece)
-                if beside is not None:
-                    beside.update(piece)
-            if whole.hexdigest() != digest.hex:
-                yield Finding("bytes_altered", key, f"{digest.hex} recorded, {whole.hexdigest()} read")
-            elif beside is not None and (found := beside.hexdigest()) != sm3:
-                yield Finding("sm3_differs", key, f"SM3 {sm3} recorded, {found} read")
-    except ObjectMissing:
-        yield Finding("bytes_missing", key, "recorded, not stored")
-    except Unavailable as why:
-        yield Finding("bytes_unreadable", key, str(why))
-
-
 def _items(session: Session) -> Iterator[Finding]:
-    counted = dict(
-        session.execute(
-            select(CustodyEvent.item_id, func.count())
-            .where(CustodyEvent.kind == EventKind.STORED.value)
-            .group_by(CustodyEvent.item_id)
-        ).all()
+    last = 0
+    while items := list(session.scalars(select(Item).where(Item.id > last).order_by(Item.id).limit(_AT_ONCE))):
+        last = items[-1].id
+        yield from _some_items(session, items)
+
+
+def _some_items(session: Session, items: Sequence[Item]) -> Iterator[Finding]:
+    ids = [item.id for item in items]
+    counted = {
+        (item_id, kind): count
+        for item_id, kind, count in session.execute(
+            select(CustodyEvent.item_id, CustodyEvent.kind, func.count())
+            .where(CustodyEvent.item_id.in_(ids), CustodyEvent.kind.in_((EventKind.STORED.value, EventKind.READ_BACK.value)))
+            .group_by(CustodyEvent.item_id, CustodyEvent.kind)
+        )
+    }
+    promised = {(item_id, kind) for item_id, kind in session.execute(select(Job.item_id, Job.kind).where(Job.item_id.in_(ids)))}
+    uploads = dict(
+        session.execute(select(Upload.id, Upload.item_id).where(Upload.id.in_([item.upload_id for item in items]))).all()
     )
-    read_back = set(
-        session.scalars(select(CustodyEvent.item_id).where(CustodyEvent.kind == EventKind.READ_BACK.value).distinct())
-    )
-    promised = {(item_id, kind) for item_id, kind in session.execute(select(Job.item_id, Job.kind))}
-    uploads = dict(session.execute(select(Upload.id, Upload.item_id)).all())
-    papers = set(session.scalars(select(Paper.item_id).where(Paper.item_id.is_not(None))))
-    for item in session.scalars(select(Item).execution_options(yield_per=500)):
-        if counted.get(item.id, 0) != 1:
-            yield Finding("ingestion_events", item.number, f"{counted.get(item.id, 0)} custody events of ingestion, 1 expected")
-        if item.verified_at is not None and item.id not in read_back:
+    papers = set(session.scalars(select(Paper.item_id).where(Paper.item_id.in_(ids))))
+    for item in items:
+        stored = counted.get((item.id, EventKind.STORED.value), 0)
+        if stored != 1:
+            yield Finding("ingestion_events", item.number, f"{stored} custody events of ingestion, 1 expected")
+        if item.verified_at is not None and (item.id, EventKind.READ_BACK.value) not in counted:
             yield Finding("verified_unproved", item.number, "verified, but no fixity check is on record")
         if item.upload_id is None:
             if item.id not in papers:
                 yield Finding("upload_differs", item.number, "neither an upload nor a document of scans names this item")
         elif uploads.get(item.upload_id) != item.id:
             yield Finding("upload_differs", item.number, f"upload {item.upload_id} does not name this item")
-        for kind in ("examine", "read_back"):
-            if (item.id, kind) not in promised:
+        # What a job has done shows in the item for good; its own row is removed after a while.
+        over = {"examine": item.condition != "unchecked", "read_back": (item.id, EventKind.READ_BACK.value) in counted}
+        for kind, done in over.items():
+            if not done and (item.id, kind) not in promised:
                 yield Finding("job_missing", item.number, f"{kind} was never promised")
 
 
@@ -154,12 +133,10 @@ def _releases(session: Session) -> Iterator[Finding]:
             yield Finding("released_unverified", number, "removed from its carrier, but never verified")
 
 
-def _uploads(session: Session, store: ObjectStore) -> Iterator[Finding]:
-    for upload in session.scalars(select(Upload).where(Upload.state == "stored")):
-        if upload.item_id is None or session.get(Item, upload.item_id) is None:
-            yield Finding("upload_without_item", upload.id, "acknowledged as stored, but there is no item")
-    for kept in session.scalars(select(Quarantined)):
-        yield from _bytes(store, kept.key, Digest(kept.actual_sha256), kept.size, version=kept.version_id, deep=False)
+def _uploads(session: Session) -> Iterator[Finding]:
+    acknowledged = select(Upload.id).outerjoin(Item, Item.id == Upload.item_id).where(Upload.state == "stored", Item.id.is_(None))
+    for upload_id in session.scalars(acknowledged.execution_options(yield_per=_AT_ONCE)):
+        yield Finding("upload_without_item", upload_id, "acknowledged as stored, but there is no item")
 
 
 def _papers(session: Session, store: ObjectStore) -> Iterator[Finding]:
@@ -196,22 +173,29 @@ def _papers(session: Session, store: ObjectStore) -> Iterator[Finding]:
 def _serials(session: Session) -> Iterator[Finding]:
     """Numbers run without a gap, because they are taken in the accession's own transaction; what custody knows of a gap is said."""
     for row in session.scalars(select(Serial)):
+        series = f"{row.agency}-{row.letters}-{row.year}"
         where = (Item.agency == row.agency, Item.letters == row.letters, Item.year == row.year)
-        taken = set(session.scalars(select(Item.serial).where(*where)))
-        for serial in sorted(set(range(1, row.last + 1)) - taken):
-            number = f"{row.agency}-{row.letters}-{row.year}-{serial:08d}"
-            event = session.scalar(
-                select(CustodyEvent.seq).where(
-                    CustodyEvent.kind == EventKind.STORED.value,
-                    CustodyEvent.body.contains(f'"number":"{number}"', autoescape=True),
-                )
+        expected = 1
+        taken = select(Item.serial).where(*where).order_by(Item.serial).execution_options(yield_per=_AT_ONCE)
+        for serial in session.scalars(taken):
+            yield from _gaps(session, series, expected, min(serial, row.last + 1))
+            if serial > row.last:
+                yield Finding("number_ahead", f"{series}-{serial:08d}", f"the counter stands at {row.last}")
+            expected = serial + 1
+        yield from _gaps(session, series, expected, row.last + 1)
+
+
+def _gaps(session: Session, series: str, start: int, stop: int) -> Iterator[Finding]:
+    for serial in range(start, stop):
+        number = f"{series}-{serial:08d}"
+        event = session.scalar(
+            select(CustodyEvent.seq).where(
+                CustodyEvent.kind == EventKind.STORED.value,
+                CustodyEvent.body.contains(f'"number":"{number}"', autoescape=True),
             )
-            why = f"custody event {event} says it was taken in: the row was removed" if event else "no custody event names it"
-            yield Finding("number_gap", number, why)
-        for serial in sorted(serial for serial in taken if serial > row.last):
-            yield Finding(
-                "number_ahead", f"{row.agency}-{row.letters}-{row.year}-{serial:08d}", f"the counter stands at {row.last}"
-            )
+        )
+        why = f"custody event {event} says it was taken in: the row was removed" if event else "no custody event names it"
+        yield Finding("number_gap", number, why)
 
 
 def _chain(session: Session) -> Iterator[Finding]:
@@ -219,19 +203,8 @@ def _chain(session: Session) -> Iterator[Finding]:
         yield Finding("custody_chain", f"event {flaw.seq}", flaw.what)
 
 
-def _unreferenced(session: Session, store: ObjectStore) -> Iterator[Finding]:
-    known = {original_key(Digest(sha256)) for sha256 in session.scalars(select(StoredObject.sha256))}
-    for key in store.keys("originals/"):
-        if key not in known:
-            yield Finding("unreferenced", key, "stored, not recorded: the process ended between the two", flaw=False)
-    derived = set(session.scalars(select(Rendition.key)))
-    for key in store.keys("derived/"):
-        if key not in derived:
-            yield Finding("unreferenced", key, "stored, not recorded: the process ended between the two", flaw=False)
-
-
 def _jobs(session: Session, *, now: Instant) -> Iterator[Finding]:
-    for job in session.scalars(select(Job).where(Job.state.in_(("running", "dead")))):
+    for job in session.scalars(select(Job).where(Job.state.in_(("running", "dead"))).execution_options(yield_per=_AT_ONCE)):
         if job.state == "dead":
             yield Finding("job_dead", f"{job.kind} of {(job.sha256 or job.key)[:16]}", job.error or "", flaw=False)
         elif job.lease_until is not None and job.lease_until < now:

@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from archive.actions import custody, fsck
+from archive.actions import custody, fsck, housekeeping, jobs
 from archive.core.digest import Digest, original_key
 from archive.core.instant import HOUR, Instant
 from tests.media_files import media_file, workshop
@@ -149,8 +149,23 @@ def test_an_item_called_verified_without_a_check_on_record_is_found(shop):
 
 
 def test_work_that_was_never_promised_is_found(shop):
-    run(shop, "DELETE FROM jobs WHERE kind = 'read_back' AND item_id = 1")
+    run(
+        shop,
+        "DELETE FROM jobs WHERE kind = 'read_back' AND item_id = 1",
+        "UPDATE items SET verified_at = NULL WHERE id = 1",
+        *UNGUARD,
+        "UPDATE custody_events SET item_id = NULL WHERE kind = 'fixity check' AND item_id = 1",
+    )
     assert flaws(shop) == {"job_missing"}
+
+
+def test_finished_jobs_that_were_removed_leave_no_flaw(shop):
+    with shop.resources.transaction() as session:
+        while housekeeping.prune(session, before=Instant(shop.resources.now() + HOUR), limit=3):
+            pass
+    with shop.resources.reading() as session:
+        assert jobs.counts(session)["done"] == 0
+    assert findings(shop) == []
 
 
 def test_an_upload_that_names_another_item_is_found(shop):
