@@ -23,6 +23,8 @@ from archive.actions import fsck as fsck_action
 from archive.actions import person, rule, station
 from archive.adapters import signing
 from archive.commands.common import DATA, log_plainly, settings_of
+from archive.commands.migrate import migrate
+from archive.commands.store import store_group
 from archive.commands.work import beat, work
 from archive.core.canonical import Json, encode
 from archive.core.errors import Fault, Malformed, Refusal
@@ -215,7 +217,7 @@ def _print_rule(view: rule.CarrierRuleView, *, indent: int | None = 2) -> None:
 
 @cli.group("admin")
 def admin_group() -> None:
-    """Accounts."""
+    """Accounts, and the database's steps."""
 
 
 @admin_group.command("password")
@@ -239,15 +241,25 @@ def fsck(deep: bool, as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT
     """Check that everything acknowledged is there, once, and unchanged. Exit code 1 if it is not."""
     found = 0
     with opened(settings_of(data_dir=data_dir), new=False) as resources, resources.reading() as session, _bar() as bar:
-        tasks = {name: bar.add_task(name, total=None) for name in ("originals", "renditions")}
-
+        settings, name = resources.settings, resources.settings.replica_name
+        second = None if resources.replica is None else fsck_action.Second(name, resources.replica)
+        looked_at = ("originals", "renditions") if second is None else ("originals", "renditions", "copies")
+        tasks = {name: bar.add_task(name, total=None) for name in looked_at}
         counted = dict.fromkeys(tasks, 0)
 
         def progress(what: str, done: int, total: int) -> None:
             counted[what] = done
             bar.update(tasks[what], completed=done, total=total)
 
-        for finding in fsck_action.check(session, resources.store, deep=deep, now=resources.now(), progress=progress):
+        for finding in fsck_action.check(
+            session,
+            resources.store,
+            deep=deep,
+            now=resources.now(),
+            progress=progress,
+            locks=settings.production,
+            second=second,
+        ):
             found += finding.flaw
             if as_json:
                 facts = {"code": finding.code, "subject": finding.subject, "detail": finding.detail, "flaw": finding.flaw}
@@ -256,7 +268,7 @@ def fsck(deep: bool, as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT
                 click.echo(f"{'flaw' if finding.flaw else 'note'}\t{finding.code}\t{finding.subject}\t{finding.detail}")
     if not as_json:
         looked = ", ".join(f"{counted[name]} {name}" for name in counted)
-        where = resources.settings.data_dir.absolute()
+        where = settings.store_name if settings.production else settings.data_dir.absolute()
         click.echo(
             f"{'clean' if not found else f'{found} flaws'}: {looked} in {where}, {'read and hashed' if deep else 'sizes compared'}"
         )
@@ -335,10 +347,12 @@ def _bar() -> Progress:
     )
 
 
+admin_group.add_command(migrate)
 cli.add_command(dock)
 cli.add_command(demo)
 cli.add_command(work)
 cli.add_command(beat)
+cli.add_command(store_group)
 
 
 def main() -> None:

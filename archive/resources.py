@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from archive.adapters.s3_client import S3Client
 from archive.adapters.s3_incoming import Incoming
 from archive.adapters.s3_parts import Streams
 from archive.adapters.s3_presign import Keys
+from archive.adapters.s3_probe import Target
 from archive.adapters.s3_store import Buckets, S3Store
 from archive.adapters.signing import Signer, open_signer
 from archive.adapters.spool import Spool
@@ -224,6 +225,18 @@ def _replica(settings: Settings) -> S3Store | None:
     )
     bucket = settings.replica_bucket
     return S3Store(client, Buckets(bucket, bucket, bucket), lock_days=settings.lock_days, copies=None, clock=_now)
+
+
+def tried(settings: Settings) -> Mapping[str, Target]:
+    """Return the buckets that are tried for what they enforce, by the name of their store: that of originals, and the second store's."""
+    if not settings.production:
+        return {}
+    keys = settings.s3_access_key, settings.s3_secret_key
+    found = {settings.store_name: Target(settings.s3_endpoint, settings.s3_region, *keys, settings.s3_originals)}
+    if settings.replica_endpoint:
+        keys = settings.replica_access_key, settings.replica_secret_key
+        found[settings.replica_name] = Target(settings.replica_endpoint, settings.s3_region, *keys, settings.replica_bucket)
+    return found
 
 
 def _now() -> Instant:

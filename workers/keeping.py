@@ -21,7 +21,6 @@ from archive.actions.fixity import Verdict
 from archive.actions.jobs import ClaimedJob
 from archive.actions.store import Locked
 from archive.adapters import s3_probe
-from archive.adapters.s3_probe import Target
 from archive.adapters.s3_store import S3Store
 from archive.core.canonical import Json
 from archive.core.digest import Digest, original_key
@@ -29,8 +28,7 @@ from archive.core.errors import Fault, Mismatch, ObjectMissing, Unavailable
 from archive.core.instant import DAY, SECOND, Instant
 from archive.core.worm import Standing
 from archive.ports import ObjectStore
-from archive.resources import Resources
-from archive.settings import Settings
+from archive.resources import Resources, tried
 from workers.runner import Handler, Publish, Report
 
 log = logging.getLogger("liuhen.keeping")
@@ -41,26 +39,6 @@ PRUNED: Final = 1000
 """Finished jobs that are removed in one transaction."""
 
 
-def targets(settings: Settings) -> Mapping[str, Target]:
-    """Return the buckets that are tried, by the name of their store: that of originals, and the second store's if there is one."""
-    if not settings.production:
-        return {}
-    found = {
-        settings.store_name: Target(
-            settings.s3_endpoint, settings.s3_region, settings.s3_access_key, settings.s3_secret_key, settings.s3_originals
-        )
-    }
-    if settings.replica_name:
-        found[settings.replica_name] = Target(
-            settings.replica_endpoint,
-            settings.s3_region,
-            settings.replica_access_key,
-            settings.replica_secret_key,
-            settings.replica_bucket,
-        )
-    return found
-
-
 def canary(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Try every store out and keep what that showed.
 
@@ -68,7 +46,7 @@ def canary(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         Unavailable: a store did not answer.
     """
     facts: dict[str, dict[str, Json]] = {}
-    for name, target in targets(resources.settings).items():
+    for name, target in tried(resources.settings).items():
         report(1000 * len(facts) // 2, "trying")
         facts[name] = s3_probe.try_out(target, token=f"{job.id}-{job.attempt}-{resources.now()}", clock=resources.now)
 

@@ -15,8 +15,8 @@ from typing import Final
 
 from archive.actions import jobs, store
 from archive.core.instant import DAY, HOUR, Instant, iso
-from archive.resources import Resources
-from workers.keeping import replica_name, targets
+from archive.resources import Resources, tried
+from workers.keeping import replica_name
 
 TRIED_EVERY: Final = DAY
 TRIED_AT_START: Final = HOUR
@@ -64,10 +64,10 @@ def promise(resources: Resources, *, now: Instant, started: bool = False) -> int
         Unavailable: the database does not answer.
     """
     with resources.reading() as session:
-        tried = [store.newest(session, store=name) for name in targets(resources.settings)]
+        newest = [store.newest(session, store=name) for name in tried(resources.settings)]
         known = Known(
-            stores=bool(tried),
-            tried=None if None in tried else min((view.at for view in tried if view), default=None),
+            stores=bool(newest),
+            tried=None if None in newest else min((view.at for view in newest if view), default=None),
             replica=replica_name(resources) is not None,
         )
     with resources.transaction() as session:
