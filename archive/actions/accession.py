@@ -75,6 +75,8 @@ def accept(
     earlier = _earlier(session, digest, size=size, placed=placed, now=now)
     # A page of a document is a document, whatever picture it is.
     kind = Kind.DOCUMENT if (upload.intent or {}).get("document") else sniffed.kind
+    facts = _from_manifest(upload.manifest)
+    facts["recorder"] = facts.get("recorder") or (upload.intent or {}).get("recorder")
     number = _take_number(session, agency=agency, kind=kind, year=local(now, zone).year)
     item = Item(
         number=str(number),
@@ -96,7 +98,7 @@ def accept(
         stored_at=now,
         findings=[],
         technical={},
-        **_from_manifest(upload.manifest),
+        **facts,
     )
     session.add(item)
     session.flush()

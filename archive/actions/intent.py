@@ -114,10 +114,8 @@ def _new_paper(session: Session, upload: Upload, wish: Mapping[str, Any], *, now
 
 
 def carry_out(session: Session, upload: Upload, item: Item, *, now: Instant) -> None:
-    """Do what was wished with the item that the upload has become: name its recorder, bind it, put it into its document."""
+    """Do what was wished with the item that the upload has become: bind it, put it into its document. It has its recorder already."""
     wish = upload.intent or {}
-    if wish.get("recorder") and item.recorder is None:
-        item.recorder = wish["recorder"]
     place = wish.get("document")
     if place is None or session.get(PaperPage, (place["id"], place["page"])) is not None:
         bind(session, wish, item, person_id=upload.person_id, now=now)

@@ -70,6 +70,8 @@ _ROWS: Final[dict[type[Base], Noun]] = {
     Item: Noun.ITEM,
     Case: Noun.CASE,
 }
+_LOCKED: Final = (Upload, Nonce)
+"""Rows that whoever holds them may change, so that one question both holds and reads them."""
 
 _HELD = "held"
 
@@ -84,10 +86,16 @@ def hold(session: Session, noun: Noun, key: str = "") -> None:
 def row(session: Session, table: type[Row], key: Any) -> Row | None:  # noqa: ANN401 - a primary key of whatever type
     """Return the row of this key as the last holder left it, held until the transaction ends; None if there is none.
 
-    Others may still refer to it. A row that this transaction wrote itself is nobody else's to see, and is returned as it is.
+    Others may still refer to it. What only some roles may change is held by its name, since a lock on a row asks for that right. A row that
+    this transaction wrote itself is nobody else's to see, and is returned as it is.
     """
-    if not _take(session, _ROWS[table], _name(key)) and (found := session.get(table, key)) is not None:
+    noun = _ROWS[table]
+    if (noun, _name(key)) in session.info.get(_HELD, ()) and (found := session.get(table, key)) is not None:
         return found
+    if table not in _LOCKED:
+        hold(session, noun, _name(key))
+        return session.get(table, key, populate_existing=True)
+    _take(session, noun, _name(key))
     return session.get(table, key, with_for_update={"key_share": True}, populate_existing=True)
 
 

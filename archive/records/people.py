@@ -16,7 +16,7 @@ class Person(Base):
     id: Mapped[IntKey]
     login: Mapped[str] = mapped_column(unique=True)
     name: Mapped[str]
-    password_hash: Mapped[str]
+    password_hash: Mapped[str] = mapped_column(deferred=True)  # read by whoever asks for it, which a worker's role may not
     created_at: Mapped[When]
     disabled_at: Mapped[MaybeWhen]
 

@@ -140,18 +140,18 @@ class Standing:
     notes: tuple[str, ...]
 
 
-def examine(engine: Engine, *, revision: str | None, restricted: bool) -> Standing:
+def examine(engine: Engine, *, revision: str | None = None) -> Standing:
     """Return everything that speaks against trusting this database with records.
 
-    `revision` is the schema's step that this program was written for; `restricted` asks that the role we come as cannot change or remove
-    what is only ever added to, which every role but the migrations' is.
+    With a `revision`, the step that this program was written for, the schema must be at that step, and the role that we come as must not
+    be able to change or remove what is only ever added to. Migrations come without one, as the role that owns it all.
 
     Raises:
         Unavailable: the database does not answer.
     """
     with as_faults(), engine.connect() as connection:
         flaws = [*_of_server(connection), *_of_database(connection)]
-        flaws += _of_schema(connection, revision, restricted=restricted)
+        flaws += [] if revision is None else _of_schema(connection, revision)
         notes = []
         if _show(connection, "data_checksums") != "on":
             notes.append("data_checksums is off: rot on its disk stays unseen; `pg_checksums --enable` switches it on")
@@ -183,7 +183,7 @@ def _of_database(connection: Connection) -> Iterator[str]:
         )
 
 
-def _of_schema(connection: Connection, revision: str | None, *, restricted: bool) -> Iterator[str]:
+def _of_schema(connection: Connection, revision: str) -> Iterator[str]:
     there = connection.exec_driver_sql("SELECT to_regclass('alembic_version') IS NOT NULL").scalar()
     if there and not connection.exec_driver_sql("SELECT has_table_privilege('alembic_version', 'SELECT')").scalar():
         yield "this role may not read the schema's step; run `liuhen admin migrate`, which grants it"
@@ -191,8 +191,6 @@ def _of_schema(connection: Connection, revision: str | None, *, restricted: bool
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if there else None
     if found != revision:
         yield f"its schema is at step {found or 'none'}, this program is written for {revision}; run `liuhen admin migrate`"
-    if not restricted:
-        return
     if connection.exec_driver_sql("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").scalar():
         yield "this role is a superuser, whom no trigger and no missing right keeps from anything"
         return

@@ -34,12 +34,23 @@ def head() -> str | None:
     return ScriptDirectory.from_config(config()).get_current_head()
 
 
+class UnknownStep(Exception):
+    """The database is at a step that this program does not have: it was migrated by a newer one."""
+
+
 def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest step; a database that is there already costs one query."""
+    """Bring the database to the newest step; a database that is there already costs one query.
+
+    Raises:
+        UnknownStep: it is further than this program.
+    """
     made = config()
     with engine.connect() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == head():
-            return
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found == head():
+        return
+    if found is not None and found not in {each.revision for each in ScriptDirectory.from_config(made).walk_revisions()}:
+        raise UnknownStep(f"the database is at step {found}, which this program does not know: a newer one migrated it")
     with engine.connect() as raw:
         connection = raw.execution_options(writing=True)
         with _foreign_keys_off(connection), connection.begin():
