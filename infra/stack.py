@@ -25,6 +25,7 @@ from archive.core.errors import Unavailable
 from archive.demo import run
 from archive.demo.command import FLAWED, carry_out, checked, shown
 from archive.demo.server import Program, Server
+from archive.records.roles import Roles
 from infra.proxy import configuration
 from infra.services import STATE, Daemon, ServiceFailed, free_port, prepared, remembered
 from infra.services.ceph import Ceph
@@ -38,8 +39,9 @@ WEB = ("a", "b")
 WORKERS = 2
 PROGRAMS = "programs"
 DATABASE = "liuhen"
-MIGRATE, WEB_ROLE, WORKER_ROLE, AUDIT = "liuhen_migrate", "liuhen_web", "liuhen_worker", "liuhen_audit"
-ROLES = (MIGRATE, WEB_ROLE, WORKER_ROLE, AUDIT)
+MIGRATE = "liuhen_migrate"
+ROLES = Roles()
+EVERY_ROLE = (MIGRATE, ROLES.web, ROLES.worker, ROLES.audit)
 FOLDER = Path(f"/var/tmp/liuhen-production-demo-{os.getuid()}")  # noqa: S108 - where PostgreSQL's account can reach it; only a folder we marked is emptied
 HOST_SECONDS = "20"
 """After which a web process that is silent counts as gone; shorter than shipped, so that one can watch it."""
@@ -60,13 +62,13 @@ class Stack(Server):
         self.postgres = Postgres(engines / "postgres")
         self.rabbitmq = RabbitMQ(engines / "rabbitmq", vhosts=["liuhen"])
         self.ceph = Ceph(engines / "ceph")
-        self._words = remembered(folder, lambda: {role: secrets.token_urlsafe(18) for role in ROLES})
-        super().__init__(folder / "web-a", port=port, settings={**run.SETTINGS, **self._common(WEB_ROLE)})
+        self._words = remembered(folder, lambda: {role: secrets.token_urlsafe(18) for role in EVERY_ROLE})
+        super().__init__(folder / "web-a", port=port, settings={**run.SETTINGS, **self._common(ROLES.web)})
         self.web_ports = {name: free_port() for name in WEB}
         self.webs = [self._web(name) for name in WEB]
         self.web = self.webs[0]
-        self.workers = [self._program("work", f"worker-{number + 1}", WORKER_ROLE) for number in range(WORKERS)]
-        self.beat = self._program("beat", "beat", WORKER_ROLE)
+        self.workers = [self._program("work", f"worker-{number + 1}", ROLES.worker) for number in range(WORKERS)]
+        self.beat = self._program("beat", "beat", ROLES.worker)
         self.beside = [*self.webs[1:], *self.workers, self.beat]
         hosts = {name: f"127.0.0.1:{self.web_ports[name]}" for name in WEB}
         self.nginx = Nginx(engines / "nginx", configuration(hosts, listen=f"127.0.0.1:{self.port}"), port=self.port)
@@ -90,7 +92,7 @@ class Stack(Server):
         }
 
     def _web(self, name: str) -> Program:
-        return self._program("serve", f"web-{name}", WEB_ROLE, LIUHEN_WEB_NAME=name, LIUHEN_PORT=str(self.web_ports[name]))
+        return self._program("serve", f"web-{name}", ROLES.web, LIUHEN_WEB_NAME=name, LIUHEN_PORT=str(self.web_ports[name]))
 
     def _program(self, command: str, name: str, role: str, **more: str) -> Program:
         """Return a program with a directory of its own, as if it were on a host of its own."""
@@ -135,7 +137,7 @@ class Stack(Server):
 
     def _migrate(self) -> None:
         """Make roles and database, if they are not there, and bring the database to this program's step."""
-        for role in ROLES:
+        for role in EVERY_ROLE:
             self.postgres.ensure_role(role, password=str(self._words[role]))
         self.postgres.ensure(DATABASE, owner=MIGRATE)
         migrating = Server(self.folder / "migrate", settings={**self.settings, "LIUHEN_DATABASE_URL": self.role(MIGRATE)})
@@ -162,7 +164,7 @@ class Stack(Server):
         return [
             ("存储与锁 WORM", f"{self.base_url}/status"),
             ("网页进程 Web", " ".join(f"http://127.0.0.1:{port}" for port in self.web_ports.values())),
-            ("PostgreSQL", f"127.0.0.1:{self.postgres.port}/{DATABASE} ({WEB_ROLE}, {WORKER_ROLE}, {AUDIT})"),
+            ("PostgreSQL", f"127.0.0.1:{self.postgres.port}/{DATABASE} ({ROLES.web}, {ROLES.worker}, {ROLES.audit})"),
             ("RabbitMQ", f"127.0.0.1:{self.rabbitmq.port}"),
             ("S3", self.ceph.endpoint),
             ("日志 Logs", f"{self.folder}/*.log"),

@@ -42,22 +42,26 @@ PROFILES = ("embedded", "production")
 def production(keys: Path) -> Iterator[dict[str, str]]:
     """Give the settings of a production archive of its own: nobody used its database, its virtual host or its buckets before."""
     services.start_all()
-    buckets = services.fresh_buckets()
     with services.fresh_database() as database:
-        yield {
-            "LIUHEN_PROFILE": "production",
-            "LIUHEN_DATABASE_URL": database,
-            "LIUHEN_BROKER_URL": services.fresh_vhost(),
-            "LIUHEN_S3_ENDPOINT": buckets.endpoint,
-            "LIUHEN_S3_ACCESS_KEY": buckets.access_key,
-            "LIUHEN_S3_SECRET_KEY": buckets.secret_key,
-            "LIUHEN_S3_ORIGINALS": buckets.originals,
-            "LIUHEN_S3_DERIVED": buckets.derived,
-            "LIUHEN_S3_INCOMING": buckets.incoming,
-            "LIUHEN_LOCK_DAYS": "1",
-            "LIUHEN_KEYS_DIR": str(keys),
-            "LIUHEN_WEB_NAME": "a",
-        }
+        yield production_on(database, services.fresh_vhost(), services.fresh_buckets(), keys=keys)
+
+
+def production_on(database: str, vhost: str, buckets: services.S3, *, keys: Path) -> dict[str, str]:
+    """Return the settings of a production archive on these engines."""
+    return {
+        "LIUHEN_PROFILE": "production",
+        "LIUHEN_DATABASE_URL": services.as_role(database, services.ROLES.web),
+        "LIUHEN_BROKER_URL": vhost,
+        "LIUHEN_S3_ENDPOINT": buckets.endpoint,
+        "LIUHEN_S3_ACCESS_KEY": buckets.access_key,
+        "LIUHEN_S3_SECRET_KEY": buckets.secret_key,
+        "LIUHEN_S3_ORIGINALS": buckets.originals,
+        "LIUHEN_S3_DERIVED": buckets.derived,
+        "LIUHEN_S3_INCOMING": buckets.incoming,
+        "LIUHEN_LOCK_DAYS": "1",
+        "LIUHEN_KEYS_DIR": str(keys),
+        "LIUHEN_WEB_NAME": "a",
+    }
 
 
 class RunningServer(Server):
@@ -69,6 +73,9 @@ class RunningServer(Server):
         self._engines = contextlib.ExitStack()
         engines = {} if profile == "embedded" else self._engines.enter_context(production(data_dir / "keys"))
         super().__init__(data_dir, port=port, settings={**AGENCY, **engines, **(settings or {})})
+        for program in self.beside:
+            url = program.environment["LIUHEN_DATABASE_URL"]
+            program.environment["LIUHEN_DATABASE_URL"] = url.replace(services.ROLES.web, services.ROLES.worker)
 
     def __exit__(self, *_: object) -> None:
         with self._engines:

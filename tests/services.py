@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from sqlalchemy import create_engine
 
 from archive.records.migrations import upgrade
+from archive.records.postgresql import open_postgresql
+from archive.records.roles import Roles, grant
 from infra.services import STATE, Daemon, ServiceFailed
 from infra.services.ceph import Ceph
-from infra.services.postgres import Postgres
+from infra.services.postgres import OWNER, Postgres
 from infra.services.rabbitmq import RabbitMQ
 
 DIRECTORY = "TEST_SERVICES"
@@ -37,6 +38,7 @@ VHOSTS = 12
 """Virtual hosts are made so many at a time, the first of them while RabbitMQ starts: 0.1 s each, and more than a second to ask for it."""
 
 TEMPLATE = "migrated"
+ROLES = Roles()
 
 Service = TypeVar("Service", Postgres, RabbitMQ, Ceph)
 
@@ -131,10 +133,14 @@ def _migrated(service: Postgres) -> str:
     with _alone("template"):
         ready = directory() / "template.ready"
         if not ready.exists():
+            for role in (ROLES.web, ROLES.worker, ROLES.audit):
+                service.ensure_role(role, password=service.password)
             service.drop(TEMPLATE)
-            engine = create_engine(service.create(TEMPLATE).replace("postgresql://", "postgresql+psycopg://", 1))
+            engine = open_postgresql(service.create(TEMPLATE), name="template", patient=True)
             try:
                 upgrade(engine)
+                with engine.begin() as connection:
+                    grant(connection, ROLES)
             finally:
                 engine.dispose()
             ready.touch()
@@ -160,13 +166,21 @@ def start_all() -> None:
 
 @contextlib.contextmanager
 def fresh_database() -> Iterator[str]:
-    """Give the address (`postgresql://…`, first role) of a migrated database that nobody used before; it is dropped afterwards."""
+    """Give the address (`postgresql://…`, first role) of a migrated database that nobody used before; it is dropped afterwards.
+
+    `as_role` turns it into the address for one of `ROLES`, who have their rights in it and the first role's password.
+    """
     service, name = postgres(), f"test_{secrets.token_hex(6)}"
     url = service.create(name, template=_migrated(service))
     try:
         yield url
     finally:
         service.drop(name)
+
+
+def as_role(url: str, role: str) -> str:
+    """Return the same database's address for another role."""
+    return url.replace(f"//{OWNER}:", f"//{role}:", 1)
 
 
 def fresh_vhost() -> str:
