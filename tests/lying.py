@@ -48,7 +48,7 @@ class Lie(Enum):
     DROPPED = "the connection ends while a put's body is being sent"
     COMPLETED = "a completion is done and answered 200 with an error in its body"
     MD5 = "a locked put without Content-MD5 is refused, as Amazon does"
-    UNLOCKED = "a lock is taken with a put and not kept"
+    UNLOCKED = "a version that was locked is said to have no lock"
     SKEWED = "the clocks are said to be too far apart"
 
 
@@ -121,8 +121,8 @@ _FITS: dict[Lie, Callable[[_Request], bool]] = {
     Lie.STALLED: lambda request: request.part or (request.put and not request.completion),
     Lie.DROPPED: lambda request: request.put,
     Lie.COMPLETED: lambda request: request.completion,
-    Lie.MD5: lambda request: request.part or "x-amz-object-lock-mode" in {key.lower() for key, _ in request.headers},
-    Lie.UNLOCKED: lambda request: request.put,
+    Lie.MD5: lambda request: request.part or (request.put and bool(request.header("x-amz-object-lock-mode"))),
+    Lie.UNLOCKED: lambda request: request.method == "GET" and request.has("retention"),
     Lie.SKEWED: lambda request: bool(request.key),
 }
 
@@ -257,8 +257,6 @@ class _Handler(BaseHTTPRequestHandler):
             return _error(403, "QuotaExceeded")
         if lie in _INSTEAD:
             return _INSTEAD[lie](request)
-        if lie is Lie.UNLOCKED:
-            request.headers = [(key, value) for key, value in request.headers if "object-lock" not in key.lower()]
         answer = self._passed_on(request)
         if lie is Lie.STALLED:
             lying.wait(lying.stall)
@@ -333,6 +331,7 @@ _WANTED = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object
 _INSTEAD: dict[Lie, Callable[[_Request], _Answer]] = {
     Lie.REFUSED: lambda _: _error(503, "SlowDown"),
     Lie.SKEWED: lambda _: _error(403, "RequestTimeTooSkewed"),
+    Lie.UNLOCKED: lambda _: _error(404, "NoSuchObjectLockConfiguration"),
     Lie.MD5: lambda _: _error(400, "InvalidRequest", _WANTED),
     Lie.STALE: lambda _: _Answer(404, [], b""),
     Lie.SWALLOWED: _swallowed,

@@ -78,10 +78,11 @@ class LocalStore:
 
     def size(self, key: str, *, version: str = "") -> int:
         """Return the size in bytes; see the port."""
+        path = self._path(key)
         if version:
             raise ObjectMissing(key=key, version=version)  # this store has none: the row tells of another store
         with _as_faults(key):
-            status = self._path(key).stat()
+            status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ObjectMissing(key=key)
         return status.st_size

@@ -22,7 +22,7 @@ class Buckets:
     incoming: str
 
     def of(self, key: str) -> str:
-        """Return the bucket of a key, or of a prefix.
+        """Return the bucket of a key.
 
         Raises:
             Malformed: it is no key, or none of ours.
@@ -34,7 +34,7 @@ class Buckets:
             "incoming/": self.incoming,
         }
         bucket = by_prefix.get(key[: key.find("/") + 1])
-        if bucket is None or _KEY.fullmatch(key.removesuffix("/")) is None:
+        if bucket is None or _KEY.fullmatch(key) is None:
             raise Malformed(what="key", value=key[:200])
         return bucket
 

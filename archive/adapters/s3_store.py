@@ -351,7 +351,7 @@ class S3Store:
             yield from heapq.merge(*(self._keys(bucket, "") for bucket in every))
             return
         with suppress(Malformed):  # nothing lies under a prefix that is none of ours
-            bucket = self.buckets.of(prefix)
+            bucket = self.buckets.of(f"{prefix}x")
             yield from self._keys(bucket, prefix)
 
     def _keys(self, bucket: str, prefix: str) -> Iterator[str]:
@@ -363,7 +363,7 @@ class S3Store:
 
     def versions(self, prefix: str) -> Iterator[Kept]:
         """Yield every version of every key under a prefix, a thousand for each request; see the port."""
-        for row in self.client.versions(self.buckets.of(prefix), prefix):
+        for row in self.client.versions(self.buckets.of(f"{prefix}x"), prefix):
             if not row.marker:
                 yield Kept(row.key, row.version, row.size)
 
