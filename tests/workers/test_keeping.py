@@ -1,0 +1,221 @@
+"""What keeps the archive: whoever has the disks spoils originals under their locks, and it is found, repaired and told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from sqlalchemy import select
+
+from archive.actions import fsck, housekeeping, jobs, replica, store
+from archive.actions import item as items
+from archive.core.custody import EventKind
+from archive.core.digest import original_key
+from archive.core.instant import DAY, HOUR, SECOND, Instant
+from archive.core.worm import Standing
+from archive.records.custody import CustodyEvent
+from archive.records.items import StoredObject
+from archive.records.jobs import Job
+from archive.records.stores import Probe, Replica
+from tests.media_files import media_file
+from tests.workers.keeping_house import keeping_house, lose, opened_store, rot
+
+
+@pytest.fixture
+def shop(tmp_path, s3):
+    with keeping_house(tmp_path, s3) as made:
+        yield made
+
+
+@pytest.fixture
+def photo(shop):
+    """A photo that was taken in, read back and copied."""
+    return shop.process(media_file("photo.png"))
+
+
+def look_again(shop, number: str) -> None:
+    """Have an item's original read back anew, and do what follows from it."""
+    with shop.resources.transaction() as session:
+        item, now = items.find(session, number), shop.resources.now()
+        jobs.enqueue(session, kind="read_back", item_id=item.id, sha256=item.sha256.hex, payload={"asked": now}, now=now)
+    shop.work()
+
+
+def row(shop, number: str) -> StoredObject:
+    with shop.resources.reading() as session:
+        return session.get(StoredObject, items.find(session, number).sha256.hex)
+
+
+def copy(shop, number: str) -> Replica:
+    with shop.resources.reading() as session:
+        return session.get(Replica, (items.find(session, number).sha256.hex, shop.resources.settings.replica_name))
+
+
+def events(shop, kind: EventKind) -> list[dict]:
+    with shop.resources.reading() as session:
+        rows = session.scalars(select(CustodyEvent).where(CustodyEvent.kind == kind.value).order_by(CustodyEvent.seq))
+        return [json.loads(event.body)["facts"] for event in rows]
+
+
+def findings(shop, *, deep: bool = True, now: Instant | None = None) -> list[fsck.Finding]:
+    held = shop.resources
+    second = fsck.Second(held.settings.replica_name, held.replica)
+    with held.reading() as session:
+        return list(
+            fsck.check(session, held.store, deep=deep, now=now or held.now(), progress=lambda *_: None, locks=True, second=second)
+        )
+
+
+def content(shop, number: str) -> bytes:
+    found = row(shop, number)
+    key = original_key(shop.item(number).sha256)
+    return b"".join(shop.resources.store.reread(key, version=found.version_id))
+
+
+def test_a_verified_original_is_copied_to_the_second_store_and_read_back_from_there(shop, photo):
+    made = copy(shop, photo)
+    assert (made.verdict, bool(made.version_id)) == ("intact", True)
+    key = original_key(shop.item(photo).sha256)
+    assert b"".join(shop.resources.replica.reread(key, version=made.version_id)) == media_file("photo.png").read_bytes()
+    assert findings(shop) == []
+
+
+def test_bytes_that_rot_under_their_lock_are_found_and_restored_beside_what_was_found(shop, photo, s3):
+    digest, before = shop.item(photo).sha256, row(shop, photo)
+    key = original_key(digest)
+    lock = shop.resources.store.locked(key, version=before.version_id)
+    spoiled = rot(s3, digest, before.version_id)
+    assert lock > shop.resources.now(), "the lock did not keep it from whoever has the disks"
+    assert [each.code for each in findings(shop) if each.flaw] == ["bytes_altered"]
+
+    look_again(shop, photo)
+
+    after = row(shop, photo)
+    assert (after.verdict, after.version_id != before.version_id) == ("intact", True)
+    assert content(shop, photo) == media_file("photo.png").read_bytes()
+    assert b"".join(shop.resources.store.reread(key, version=before.version_id)) == spoiled, "what was found stays"
+    assert [each["verdict"] for each in events(shop, EventKind.READ_BACK)] == ["intact", "altered"]
+    (told,) = events(shop, EventKind.REPAIRED)
+    assert (told["found"], told["version_before"], told["version"]) == ("altered", before.version_id, after.version_id)
+    assert told["from_store"] == shop.resources.settings.replica_name
+    assert {(each.code, each.flaw) for each in findings(shop)} == {("unreferenced", False)}
+
+
+def test_bytes_that_are_gone_are_restored_too(shop, photo, s3):
+    lose(s3, shop.item(photo).sha256, row(shop, photo).version_id)
+    look_again(shop, photo)
+    assert row(shop, photo).verdict == "intact"
+    assert content(shop, photo) == media_file("photo.png").read_bytes()
+    (told,) = events(shop, EventKind.REPAIRED)
+    assert told["found"] in {"missing", "altered", "unreadable"}
+
+
+def test_a_copy_that_is_spoilt_itself_repairs_nothing_and_is_made_anew_when_the_original_is_well_again(shop, photo, s3):
+    digest, was = shop.item(photo).sha256, row(shop, photo)
+    rot(s3, digest, copy(shop, photo).version_id)
+    rot(s3, digest, was.version_id)
+    look_again(shop, photo)
+    assert (row(shop, photo).verdict, row(shop, photo).version_id) == ("altered", was.version_id)
+    assert copy(shop, photo).verdict == "altered"
+    assert events(shop, EventKind.REPAIRED) == []
+    # The same bytes come in again: the store takes them in the place of the altered ones, and a new copy is made.
+    shop.process(media_file("photo.png"))
+    with shop.resources.transaction() as session:
+        replica.follow(session, digest=digest, store=shop.resources.settings.replica_name, now=shop.resources.now())
+    shop.work()
+    assert copy(shop, photo).verdict == row(shop, photo).verdict == "intact"
+
+
+def test_what_has_no_copy_yet_is_promised_one_page_after_another(shop, monkeypatch):
+    monkeypatch.setattr("workers.keeping.BATCH", 1)
+    second, shop.resources = shop.resources.replica, dataclasses.replace(shop.resources, replica=None)
+    numbers = [shop.process(media_file(name)) for name in ("photo.png", "photo.jpg", "tone.wav")]
+    shop.resources = dataclasses.replace(shop.resources, replica=second)
+    assert {each.code for each in findings(shop, deep=False)} == {"one_copy"}
+    with shop.resources.transaction() as session:
+        jobs.enqueue(session, kind="replicate", payload={"day": "2026-11-22"}, now=shop.resources.now())
+    shop.work()
+    assert [copy(shop, number).verdict for number in numbers] == ["intact"] * 3
+    assert findings(shop) == []
+
+
+def test_a_lock_that_ends_soon_is_extended_and_read_back_and_none_is_shortened(shop, photo, s3):
+    digest, held = shop.item(photo).sha256, shop.resources
+    key, version = original_key(digest), row(shop, photo).version_id
+    first = held.store.locked(key, version=version)
+
+    def extend(day: str) -> None:
+        with shop.resources.transaction() as session:
+            jobs.enqueue(session, kind="extend_locks", payload={"day": day}, now=held.now())
+        shop.work()
+
+    extend("one")
+    assert row(shop, photo).locked_until == first, "a lock that holds long enough is written down and left"
+    longer = opened_store(s3, held.store.buckets, None, shop, lock_days=9)
+    try:
+        shop.resources = dataclasses.replace(held, store=longer, settings=held.settings.model_copy(update={"lock_days": 9}))
+        extend("two")
+        extended = row(shop, photo).locked_until
+        assert extended > first + 6 * DAY
+        assert longer.locked(key, version=version) == extended
+    finally:
+        longer.close()
+    shop.resources = held
+    extend("three")
+    assert held.store.locked(key, version=version) == row(shop, photo).locked_until == extended
+
+
+def test_a_lock_that_ran_out_and_one_that_is_shorter_than_on_record_are_flaws(shop, photo):
+    until = row(shop, photo)
+    with shop.resources.transaction() as session:
+        store.locked(
+            session,
+            found=store.Locked(shop.item(photo).sha256, until.version_id, None),
+            until=Instant(shop.resources.now() + 20 * DAY),
+        )
+    assert {each.code for each in findings(shop) if each.flaw} == {"lock_shorter"}
+    later = Instant(shop.resources.now() + 30 * DAY)
+    assert {each.code for each in findings(shop, deep=False, now=later) if each.flaw} == {"lock_ran_out"}
+
+
+def test_another_version_under_an_originals_name_is_a_note_and_the_one_on_record_is_read(shop, photo):
+    key = original_key(shop.item(photo).sha256)
+    shop.resources.store.client.put(shop.resources.settings.s3_originals, key, b"somebody else's")
+    assert [(each.code, each.flaw) for each in findings(shop)] == [("unreferenced", False)]
+    look_again(shop, photo)
+    assert row(shop, photo).verdict == "intact"
+
+
+def test_the_stores_are_tried_and_a_change_of_what_they_show_is_on_record_once(shop, s3):
+    def tried(hour: str) -> None:
+        with shop.resources.transaction() as session:
+            jobs.enqueue(session, kind="canary", payload={"hour": hour}, now=shop.resources.now())
+        shop.work()
+
+    tried("1")
+    tried("2")
+    names = {shop.resources.settings.store_name, shop.resources.settings.replica_name}
+    with shop.resources.reading() as session:
+        assert {store.newest(session, store=name).standing for name in names} == {Standing.HOLDS}
+        assert len(session.scalars(select(Probe)).all()) == 4
+    assert len(events(shop, EventKind.STORE_TRIED)) == 2
+    # Somebody points the archive at a bucket that locks nothing.
+    settings = shop.resources.settings
+    with shop.resources.transaction() as session:
+        facts = {"kind": "s3", "versioning": "Off", "object_lock": "Off", "steps": {}}
+        assert store.record_trial(session, store=settings.store_name, facts=facts, now=shop.resources.now()) is Standing.BROKEN
+    *_, told = events(shop, EventKind.STORE_TRIED)
+    assert (told["was"], told["standing"]) == ("holds", "broken")
+    assert told["shown"]["versioning"] == "not_enforced"
+
+
+def test_finished_jobs_go_after_their_days_and_failed_ones_stay(shop, photo):
+    with shop.resources.transaction() as session:
+        job = session.scalar(select(Job).where(Job.kind == "examine"))
+        job.state, job.error = "dead", "tool_failed"
+    with shop.resources.transaction() as session:
+        assert housekeeping.prune(session, before=Instant(shop.resources.now() - HOUR), limit=100) == 0
+        assert housekeeping.prune(session, before=Instant(shop.resources.now() + SECOND), limit=100) > 0
+    with shop.resources.reading() as session:
+        assert jobs.counts(session) == {"waiting": 0, "running": 0, "done": 0, "dead": 1}
