@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from archive.actions.jobs import RING
+from archive.adapters import s3_buckets
 from archive.adapters.copies import Copies
 from archive.adapters.doorbell import Doorbell
 from archive.adapters.doorbell_celery import CeleryBell
@@ -28,6 +29,7 @@ from archive.adapters.s3_probe import Target
 from archive.adapters.s3_store import Buckets, S3Store
 from archive.adapters.signing import Signer, open_signer
 from archive.adapters.spool import Spool
+from archive.core.errors import Unavailable
 from archive.core.instant import Instant
 from archive.ports import Bell, ObjectStore
 from archive.records.migrations import head, upgrade
@@ -182,6 +184,12 @@ def _production(settings: Settings) -> Resources:
         raise BadSettings("\n".join(f"database: {flaw}" for flaw in standing.flaws))
     _prepared(settings)
     store = _object_store(settings)
+    try:
+        _refuse_flawed(store)
+    except BaseException:
+        store.close()
+        engine.dispose()
+        raise
     return Resources(
         settings=settings,
         engine=engine,
@@ -214,6 +222,38 @@ def _object_store(settings: Settings) -> S3Store:
     return S3Store(client, buckets, lock_days=settings.lock_days, copies=copies, clock=_now)
 
 
+def bucketed(settings: Settings) -> tuple[list[str], list[str]]:
+    """Make the buckets that are missing, of both stores; return those that were made, and what is wrong with any.
+
+    Raises:
+        StoreRefuses: a store's key may not make or look at buckets.
+        Unavailable: a store does not answer.
+    """
+    made: list[str] = []
+    flaws: list[str] = []
+    for store in (_object_store(settings), _replica(settings)):
+        if store is not None:
+            with closing(store):
+                made.extend(s3_buckets.make(store.client, store.buckets))
+                flaws.extend(s3_buckets.flaws(store.client, store.buckets))
+    return made, flaws
+
+
+def _fit(store: S3Store) -> S3Store:
+    """Return the store, if its buckets are fit for originals. One that does not answer now may be: it refuses puts itself if it is not."""
+    try:
+        flaws = s3_buckets.flaws(store.client, store.buckets)
+    except Unavailable as why:
+        _log.warning("object store: its buckets could not be looked at: %s", why)
+        return store
+    if flaws:
+        store.close()
+        raise BadSettings(
+            "\n".join([*(f"object store: {flaw}" for flaw in flaws), "`liuhen admin buckets` makes what is missing"])
+        )
+    return store
+
+
 def _replica(settings: Settings) -> S3Store | None:
     if not settings.replica_endpoint:
         return None
@@ -225,6 +265,23 @@ def _replica(settings: Settings) -> S3Store | None:
     )
     bucket = settings.replica_bucket
     return S3Store(client, Buckets(bucket, bucket, bucket), lock_days=settings.lock_days, copies=None, clock=_now)
+
+
+def object_stores(settings: Settings) -> dict[str, S3Store]:
+    """Return the object stores by their names, for whoever prepares or examines them; to be closed one by one. Nothing is asked yet."""
+    second = _replica(settings)
+    return {settings.store_name: _object_store(settings), **({} if second is None else {settings.replica_name: second})}
+
+
+def _refuse_flawed(store: S3Store) -> None:
+    """Refuse buckets that would not keep what they are given; a store that is away now is waited for by whoever needs it."""
+    try:
+        flaws = s3_buckets.flaws(store.client, store.buckets)
+    except Unavailable as why:
+        _log.warning("the object store does not answer yet: %s", why)
+        return
+    if flaws:
+        raise BadSettings("\n".join(f"object store: {flaw}; run `liuhen store prepare`" for flaw in flaws))
 
 
 def tried(settings: Settings) -> Mapping[str, Target]:

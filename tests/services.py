@@ -22,6 +22,9 @@ from typing import TypeVar
 
 import pytest
 
+from archive.adapters import s3_buckets
+from archive.adapters.s3_client import S3Client
+from archive.adapters.s3_store import Buckets
 from archive.records.migrations import upgrade
 from archive.records.postgresql import open_postgresql
 from archive.records.roles import Roles, grant
@@ -64,6 +67,14 @@ class S3:
     @property
     def secret_key(self) -> str:
         return self.service.secret_key
+
+    def make(self) -> None:
+        """Make the archive's three buckets as `liuhen store prepare` does."""
+        client = S3Client(self.endpoint, access_key=self.access_key, secret_key=self.secret_key, region="us-east-1")
+        try:
+            s3_buckets.make(client, Buckets(self.originals, self.derived, self.incoming))
+        finally:
+            client.close()
 
 
 def begin(config: pytest.Config) -> None:
