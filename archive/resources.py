@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,7 +185,7 @@ def _production(settings: Settings) -> Resources:
     _prepared(settings)
     store = _object_store(settings)
     try:
-        _refuse_flawed(store)
+        _fit(store)
     except BaseException:
         store.close()
         engine.dispose()
@@ -222,38 +222,6 @@ def _object_store(settings: Settings) -> S3Store:
     return S3Store(client, buckets, lock_days=settings.lock_days, copies=copies, clock=_now)
 
 
-def bucketed(settings: Settings) -> tuple[list[str], list[str]]:
-    """Make the buckets that are missing, of both stores; return those that were made, and what is wrong with any.
-
-    Raises:
-        StoreRefuses: a store's key may not make or look at buckets.
-        Unavailable: a store does not answer.
-    """
-    made: list[str] = []
-    flaws: list[str] = []
-    for store in (_object_store(settings), _replica(settings)):
-        if store is not None:
-            with closing(store):
-                made.extend(s3_buckets.make(store.client, store.buckets))
-                flaws.extend(s3_buckets.flaws(store.client, store.buckets))
-    return made, flaws
-
-
-def _fit(store: S3Store) -> S3Store:
-    """Return the store, if its buckets are fit for originals. One that does not answer now may be: it refuses puts itself if it is not."""
-    try:
-        flaws = s3_buckets.flaws(store.client, store.buckets)
-    except Unavailable as why:
-        _log.warning("object store: its buckets could not be looked at: %s", why)
-        return store
-    if flaws:
-        store.close()
-        raise BadSettings(
-            "\n".join([*(f"object store: {flaw}" for flaw in flaws), "`liuhen admin buckets` makes what is missing"])
-        )
-    return store
-
-
 def _replica(settings: Settings) -> S3Store | None:
     if not settings.replica_endpoint:
         return None
@@ -265,23 +233,6 @@ def _replica(settings: Settings) -> S3Store | None:
     )
     bucket = settings.replica_bucket
     return S3Store(client, Buckets(bucket, bucket, bucket), lock_days=settings.lock_days, copies=None, clock=_now)
-
-
-def object_stores(settings: Settings) -> dict[str, S3Store]:
-    """Return the object stores by their names, for whoever prepares or examines them; to be closed one by one. Nothing is asked yet."""
-    second = _replica(settings)
-    return {settings.store_name: _object_store(settings), **({} if second is None else {settings.replica_name: second})}
-
-
-def _refuse_flawed(store: S3Store) -> None:
-    """Refuse buckets that would not keep what they are given; a store that is away now is waited for by whoever needs it."""
-    try:
-        flaws = s3_buckets.flaws(store.client, store.buckets)
-    except Unavailable as why:
-        _log.warning("the object store does not answer yet: %s", why)
-        return
-    if flaws:
-        raise BadSettings("\n".join(f"object store: {flaw}; run `liuhen store prepare`" for flaw in flaws))
 
 
 def tried(settings: Settings) -> Mapping[str, Target]:

@@ -65,8 +65,12 @@ def flaws(client: S3Client, buckets: Buckets) -> list[str]:
     return found
 
 
-def _wanted(buckets: Buckets) -> tuple[tuple[str, bool], ...]:
-    return ((buckets.originals, True), (buckets.derived, False), (buckets.incoming, False))
+def _wanted(buckets: Buckets) -> list[tuple[str, bool]]:
+    """Return each bucket's name and whether it must lock; a second store has one for all."""
+    wanted = {buckets.originals: True}
+    for name in (buckets.derived, buckets.incoming):
+        wanted.setdefault(name, False)
+    return list(wanted.items())
 
 
 def _locks(client: S3Client, name: str) -> bool:
