@@ -20,6 +20,7 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
+from archive import failpoints
 from archive.actions import station
 from archive.adapters import s3_buckets, signing
 from archive.adapters.copies import Copies
@@ -34,20 +35,40 @@ from archive.core.jobs import LANES
 from archive.core.manifest import Carrier, Manifest
 from archive.resources import Resources, opened
 from archive.settings import read
+from archive.web import straight
 from archive.web.app import create_app
 from tests.services import S3
+from workers.embedded import take_over
 from workers.handlers import HANDLERS
 from workers.runner import run_next
 
 MIB = 2**20
 PART = 5 * MIB
 """The least that an S3 store takes as a part."""
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 TUS = {"Tus-Resumable": "1.0.0"}
 CAN = {**TUS, "Liuhen-Direct": "1"}
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where a store is, to be handed to another process."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    originals: str
+    derived: str
+    incoming: str
+
+    @classmethod
+    def of(cls, s3: S3) -> Store:
+        """Return what another process needs to know of the run's store."""
+        return cls(s3.endpoint, s3.access_key, s3.secret_key, s3.originals, s3.derived, s3.incoming)
+
+
 @contextmanager
-def house(directory: Path, s3: S3, **settings: Any) -> Iterator[Resources]:
+def house(directory: Path, s3: S3 | Store, **settings: Any) -> Iterator[Resources]:
     """Give an archive's resources with a real store; `settings` beyond the test's own."""
     known = read({}, data_dir=directory, agency="131102", free_space_floor=0)
     known = known.model_copy(
@@ -190,12 +211,13 @@ class Speaker:
 
 
 @contextmanager
-def speaker(resources: Resources, *, name: str = "dock-1") -> Iterator[Speaker]:
-    """Enrol a station and give somebody who speaks for it."""
-    key = Ed25519PrivateKey.generate()
+def speaker(resources: Resources, *, name: str = "dock-1", key: Ed25519PrivateKey | None = None) -> Iterator[Speaker]:
+    """Give somebody who speaks for a station, which is enrolled if it is not yet."""
+    key = key or Ed25519PrivateKey.generate()
     now, nonce, token = resources.now(), secrets.token_hex(8), secrets.token_hex(16)
     with resources.transaction() as session:
-        station.enrol(session, name=name, public_key=key.public_key().public_bytes_raw(), by="test", now=now)
+        if name not in {each.name for each in station.stations(session)}:
+            station.enrol(session, name=name, public_key=key.public_key().public_bytes_raw(), by="test", now=now)
         station.give_nonce(session, name=name, nonce=nonce, now=now)
         proof = key.sign(station.signed_by_station(name, nonce))
         station.give_token(session, name=name, nonce=nonce, signature=proof, verify=signing.verify, token=token, now=now)
@@ -205,3 +227,27 @@ def speaker(resources: Resources, *, name: str = "dock-1") -> Iterator[Speaker]:
             caller = station.by_token(session, token=token, now=resources.now())
         assert isinstance(caller, StationCaller)
         yield Speaker(resources, name, key, headers, store, caller, create_app(resources))
+
+
+def die(directory: Path, store: Store, content: bytes, signed: bytes, failpoint: str) -> None:
+    """Live a life of station, web host and worker that ends at this failpoint by `os._exit`, in a process of its own."""
+    failpoints.arm(failpoint)
+    with house(directory, store) as resources:
+        live(resources, content, signed)
+    failpoints.arm(None)
+
+
+def live(resources: Resources, content: bytes, signed: bytes) -> str:
+    """Do all that is left to do for these bytes, and return the upload; all that the station knows is its manifest."""
+    take_over(resources)
+    with speaker(resources, key=KEY) as dock:
+        upload = dock.create(content, signed=Digest.of(signed)).headers["Location"].rpartition("/")[2]
+        standing = dock.standing(upload)
+        if standing["state"] == "receiving":
+            for number, start in enumerate(range(0, len(content), PART), 1):
+                if [number, PART] not in standing["parts"]:
+                    dock.send(upload, number, content[start : start + PART])
+            assert dock.complete(upload).status_code == 200
+    work(resources, lanes=("verify",))
+    straight.sweep(resources, resources.now())
+    return upload
