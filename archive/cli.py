@@ -22,7 +22,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from archive.actions import fsck as fsck_action
 from archive.actions import person, rule, station
 from archive.adapters import signing
-from archive.commands.buckets import buckets
 from archive.commands.common import DATA, log_plainly, settings_of
 from archive.commands.migrate import migrate
 from archive.commands.store import store_group
@@ -349,7 +348,6 @@ def _bar() -> Progress:
 
 
 admin_group.add_command(migrate)
-admin_group.add_command(buckets)
 cli.add_command(dock)
 cli.add_command(demo)
 cli.add_command(work)

@@ -143,7 +143,7 @@ class Stack(Server):
         migrating = Server(self.folder / "migrate", settings={**self.settings, "LIUHEN_DATABASE_URL": self.role(MIGRATE)})
         migrating.data_dir.mkdir(exist_ok=True)
         migrating.run("admin", "migrate")
-        migrating.run("admin", "buckets")
+        migrating.run("store", "prepare")
 
     def start(self, *, tick: Callable[[], None] = lambda: None) -> None:
         """Start the programs, record them for whoever comes after us should we be killed, and return when the archive answers."""

@@ -12,6 +12,7 @@ import click
 
 from archive.actions import jobs
 from archive.adapters import s3_probe
+from archive.commands.buckets import prepare
 from archive.commands.common import DATA, log_plainly, settings_of
 from archive.core import worm
 from archive.core.canonical import Json
@@ -29,7 +30,10 @@ _STANDING = {
 
 @click.group("store")
 def store_group() -> None:
-    """Object stores: what they enforce."""
+    """Object stores: their buckets, and what they enforce."""
+
+
+store_group.add_command(prepare)
 
 
 @store_group.command("probe")
