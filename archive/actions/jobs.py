@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from archive.core.access import PersonCaller
 from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
-from archive.core.jobs import AWAITED, KINDS, LANES, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, STORE_PAUSE, TAIL, retry_at
+from archive.core.jobs import AWAITED, KINDS, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, STORE_PAUSE, TAIL, retry_at
 from archive.records.items import Item
 from archive.records.jobs import HEADS, JOBS, TAKE, TURNS, WAKE, Job, first_turn, ready, same_turn
 
@@ -311,30 +311,6 @@ def counts(session: Session) -> dict[str, int]:
 def failed(session: Session) -> int:
     """Return how many jobs are dead: what every page shows, so that it asks for no more than this."""
     return session.scalar(select(func.count()).where(Job.state == "dead")) or 0
-
-
-@dataclass(frozen=True, slots=True)
-class LaneView:
-    """One lane of the queue: how many jobs are in which state, and since when the oldest of those that may be claimed has been due."""
-
-    name: str
-    waiting: int
-    running: int
-    dead: int
-    oldest: Instant | None
-
-
-def lanes(session: Session) -> list[LaneView]:
-    """Return the lanes in their order; a job that failed and waits for its next try is waiting and not due, so does not age."""
-    states = ("waiting", "running", "dead")
-    counted = select(Job.lane, Job.state, func.count()).where(Job.state.in_(states)).group_by(Job.lane, Job.state)
-    found = {(lane, state): count for lane, state, count in session.execute(counted)}
-    seen: list[LaneView] = []
-    for name in LANES:
-        oldest = session.scalar(select(func.min(JOBS.c.run_after)).where(JOBS.c.lane == name, ready()))
-        waiting, running, dead = (found.get((name, state), 0) for state in states)
-        seen.append(LaneView(name, waiting, running, dead, None if oldest is None else Instant(oldest)))
-    return seen
 
 
 def due(session: Session, *, lane: str, most: int, now: Instant) -> int:

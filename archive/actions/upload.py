@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from archive.actions import hosts, intent
 from archive.core import manifest as manifests
 from archive.core import tus
-from archive.core.access import Caller, Nobody, PersonCaller, StationCaller
+from archive.core.access import Caller, MonitorCaller, Nobody, PersonCaller, StationCaller
 from archive.core.digest import Digest
 from archive.core.errors import (
     LengthFixed,
@@ -284,7 +284,7 @@ def drafted(
     Raises:
         As `create` does.
     """
-    if isinstance(caller, Nobody):
+    if isinstance(caller, Nobody | MonitorCaller):
         raise SignInRequired(act="upload.create")
     declared = _declared(metadata)
     row = Upload(

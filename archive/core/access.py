@@ -1,7 +1,7 @@
 """Who may do what: the one place.
 
-Three callers exist so far: nobody, a station, a signed-in person. What each may do is this table; roles and grants come to stand
-beside it. A caller is told `sign_in_required` when signing in would help and `not_allowed` when it would not.
+Four callers exist so far: nobody, a station, a signed-in person, a monitor that reads figures. What each may do is this table; roles and
+grants come to stand beside it. A caller is told `sign_in_required` when signing in would help and `not_allowed` when it would not.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Act(StrEnum):
     RELEASE = "release"
     RULE_READ = "rule.read"
     RULE_WRITE = "rule.write"
+    METRICS_READ = "metrics.read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,21 @@ class PersonCaller:
         return f"person:{self.login}"
 
 
-Caller = Nobody | StationCaller | PersonCaller
+@dataclass(frozen=True, slots=True)
+class MonitorCaller:
+    """A program that watches over the archive, by the token of the settings; it reads figures and nothing else."""
+
+    @property
+    def actor(self) -> str:
+        """The name in logs and custody events."""
+        return "monitor"
+
+
+Caller = Nobody | StationCaller | PersonCaller | MonitorCaller
 
 _ANYBODY = frozenset({Act.PUBLIC, Act.STATION_PROVE})
 _STATION = _ANYBODY | {Act.UPLOAD_CREATE, Act.UPLOAD_TOUCH, Act.RECEIPT_READ, Act.RELEASE}
+_MONITOR = _ANYBODY | {Act.METRICS_READ}
 _PERSON = frozenset(Act) - {Act.RELEASE}
 
 
@@ -86,6 +98,8 @@ def allowed(caller: Caller, act: Act) -> bool:
         return act in _PERSON
     if isinstance(caller, StationCaller):
         return act in _STATION
+    if isinstance(caller, MonitorCaller):
+        return act in _MONITOR
     return act in _ANYBODY
 
 

@@ -18,7 +18,7 @@ from archive.actions import jobs
 from archive.core.access import Act
 from archive.core.errors import LiuhenError
 from archive.resources import Resources
-from archive.web import errors, intake
+from archive.web import errors, intake, metrics
 from archive.web.api import cases, direct, items, receipts, releases, rules, runs, stations, uploads
 from archive.web.api import jobs as jobs_api
 from archive.web.api import pages as page_pictures
@@ -85,10 +85,12 @@ def create_app(resources: Resources) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.resources = resources
+    app.state.figures = metrics.Figures(resources)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(metrics.CountRequests, figures=app.state.figures)
     errors.install(app, page_of=error_page)
     ours = (uploads, direct, stations, receipts, runs, items, page_pictures, releases, rules, cases, jobs_api)
-    for router in (*(module.router for module in ours), pages):
+    for router in (*(module.router for module in ours), metrics.router, pages):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False), name="static")
 

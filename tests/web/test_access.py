@@ -24,6 +24,7 @@ from archive.web.identity import COOKIE, Allow
 ROUTES = {
     "GET /healthz": Act.PUBLIC,
     "GET /readyz": Act.PUBLIC,
+    "GET /metrics": Act.METRICS_READ,
     "OPTIONS /api/v1/uploads": Act.PUBLIC,
     "OPTIONS /api/v1/uploads/{upload_id}": Act.PUBLIC,
     "POST /api/v1/uploads": Act.UPLOAD_CREATE,
