@@ -27,7 +27,6 @@ from typing import Any, Final
 from archive.adapters.doorbell_celery import TASK, celery_app, queue_of
 from archive.core.jobs import LANES
 from archive.resources import Resources
-from workers.handlers import HANDLERS
 from workers.lanes import Lanes
 from workers.runner import Handler
 
@@ -40,6 +39,9 @@ FINISH: Final = 5.0
 LET_GO: Final = 15.0
 """Seconds in which the rest must be handed back: a tool has ten between being asked and being killed."""
 AGAIN: Final = 5.0
+"""Seconds until a consumer that broke down begins anew."""
+RENEWED: Final = 600.0
+"""Seconds that a consumer lasts. A queue that is deleted while Celery begins to consume from it ends that consumption without a word."""
 
 THREADS: Final[Mapping[str, int]] = {"quick": 2, "verify": 2, "media": 1, "heavy": 1}
 """Threads of each lane where the command line does not say: together about what two cores bear.
@@ -55,9 +57,13 @@ def run(
     *,
     lanes: Sequence[str] = LANES,
     threads: int | None = None,
-    handlers: Mapping[str, Handler] = HANDLERS,
+    handlers: Mapping[str, Handler] | None = None,
 ) -> None:
-    """Work until told to stop; `threads` for each lane. To be called in the main thread."""
+    """Work until told to stop; `threads` for each lane, every kind's own handler if none are given. To be called in the main thread."""
+    if handlers is None:
+        from workers.handlers import HANDLERS  # noqa: PLC0415 - the tools of every kind, which take a while to load
+
+        handlers = HANDLERS
     asked = _Asked()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked.hear)
@@ -130,25 +136,26 @@ class Ear:
 
     def stop(self) -> None:
         """Listen no more; the connection is given up, if need be with the process."""
-        from celery.worker import state  # noqa: PLC0415 - the embedded profile never loads it
-
         self._stopped.set()
-        state.should_stop = 0
+        _end_consumer()
         self._thread.join(1.0)
 
     def _listen(self) -> None:
         """Consume; Celery itself connects again whenever the broker went away, and what it takes for hopeless is begun anew."""
-        from celery.worker import state  # noqa: PLC0415 - the same
+        from celery.worker import state  # noqa: PLC0415 - the embedded profile never loads it
 
         while not self._stopped.is_set():
             state.should_stop = state.should_terminate = None
+            renewal = threading.Timer(RENEWED, _end_consumer)
+            renewal.daemon = True
+            renewal.start()
+            began = time.monotonic()
             try:
                 self._worker().start()
-            except SystemExit:
-                log.info("the consumer was told to end")
             except Exception:
                 log.exception("the consumer of rings broke down; work goes on without, and it begins anew")
-            self._stopped.wait(AGAIN)
+            renewal.cancel()
+            self._stopped.wait(0 if time.monotonic() - began >= RENEWED else AGAIN)
 
     def _worker(self) -> Any:  # noqa: ANN401 - Celery is not typed
         return self._app.WorkController(
@@ -160,3 +167,10 @@ class Ear:
             without_mingle=True,
             without_heartbeat=True,
         )
+
+
+def _end_consumer() -> None:
+    """Tell this process's consumer to end; it does so within a second, or at the latest when its broker answers."""
+    from celery.worker import state  # noqa: PLC0415 - the embedded profile never loads it
+
+    state.should_stop = 0

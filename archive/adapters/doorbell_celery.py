@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from archive.core.jobs import LANES
 
@@ -126,6 +126,14 @@ class CeleryBell:
                 queue.declare()
                 found[lane] = int(queue.queue_declare(passive=True).message_count)
             return found
+
+    def __enter__(self) -> Self:
+        """Give the bell."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
 
     def close(self) -> None:
         """Send what is counted if that is done in a moment, and let go."""
