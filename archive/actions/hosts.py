@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import null, select, update
+from sqlalchemy import func, null, select, update
 from sqlalchemy.orm import Session
 
 from archive.core.errors import HostGone, NotFound, UploadGone
@@ -117,7 +117,10 @@ def abandoned(session: Session, *, names: Collection[str]) -> list[tuple[str, Ma
     query = select(Upload).where(
         Upload.multipart.is_not(None), Upload.state.not_in(("receiving", "arrived")), Upload.direct.is_(False)
     )
-    return [(row.id, row.multipart or {}) for row in session.scalars(query.where(Upload.host.in_(names)).order_by(Upload.id))]
+    return [
+        (row.id, row.multipart or {})
+        for row in session.scalars(query.where(func.coalesce(Upload.host, "").in_(names)).order_by(Upload.id))
+    ]
 
 
 def multiparts(session: Session) -> set[str]:
