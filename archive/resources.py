@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -185,7 +185,7 @@ def _production(settings: Settings) -> Resources:
     _prepared(settings)
     store = _object_store(settings)
     try:
-        _fit(store)
+        _refuse_flawed(store)
     except BaseException:
         store.close()
         engine.dispose()
@@ -233,6 +233,23 @@ def _replica(settings: Settings) -> S3Store | None:
     )
     bucket = settings.replica_bucket
     return S3Store(client, Buckets(bucket, bucket, bucket), lock_days=settings.lock_days, copies=None, clock=_now)
+
+
+def object_stores(settings: Settings) -> dict[str, S3Store]:
+    """Return the object stores by their names, for whoever prepares or examines them; to be closed one by one. Nothing is asked yet."""
+    second = _replica(settings)
+    return {settings.store_name: _object_store(settings), **({} if second is None else {settings.replica_name: second})}
+
+
+def _refuse_flawed(store: S3Store) -> None:
+    """Refuse buckets that would not keep what they are given; a store that is away now is waited for by whoever needs it."""
+    try:
+        flaws = s3_buckets.flaws(store.client, store.buckets)
+    except Unavailable as why:
+        _log.warning("the object store does not answer yet: %s", why)
+        return
+    if flaws:
+        raise BadSettings("\n".join(f"object store: {flaw}; run `liuhen store prepare`" for flaw in flaws))
 
 
 def tried(settings: Settings) -> Mapping[str, Target]:
