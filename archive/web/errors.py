@@ -122,9 +122,9 @@ def tell(request: Request, error: LiuhenError, status: int, page_of: Callable[[R
         headers["Retry-After"] = str(RETRY_AFTER[error.code])
     if error.code == "range_unsatisfiable":
         headers["Content-Range"] = f"bytes */{error.facts['size']}"
-    if status == HTTPStatus.UNAUTHORIZED and request.url.path.startswith("/api/"):
+    if status == HTTPStatus.UNAUTHORIZED and request.url.path.startswith(("/api/", "/metrics")):
         headers["WWW-Authenticate"] = "Bearer"
-    if request.url.path.startswith(("/api/", "/healthz", "/readyz")):
+    if request.url.path.startswith(("/api/", "/healthz", "/readyz", "/metrics")):
         return JSONResponse(problem(error, status), status, headers, "application/problem+json")
     page = page_of(request, error, status)
     page.headers.update(headers)

@@ -109,7 +109,7 @@ def page(
     resources = request.app.state.resources
     counts: dict[str, int | None] = {"inbox": None, "failed": None}
     if session is not None and isinstance(caller, PersonCaller):
-        counts = {"inbox": items.unbound_count(session), "failed": jobs.counts(session)["dead"]}
+        counts = {"inbox": items.unbound_count(session), "failed": jobs.failed(session)}
     template = environment(chosen(request), resources.settings.tz).get_template(name)
     return HTMLResponse(
         template.render(
