@@ -23,11 +23,12 @@ RIGHTS: Final = {"s": "SELECT", "i": "INSERT", "u": "UPDATE", "d": "DELETE"}
 TABLES: Final[dict[str, tuple[str, str, str]]] = {
     # table: what a web process may, what a worker may, what an auditor may
     "people": ("siu", "s", "s"),
-    "sign_ins": ("sid", "", ""),
-    "failed_sign_ins": ("sid", "", "s"),
+    # Removing what is over while others have it in hand locks rows first, and that asks for the right to change them.
+    "sign_ins": ("siud", "", ""),
+    "failed_sign_ins": ("siud", "", "s"),
     "stations": ("siu", "s", "s"),
     "nonces": ("siud", "", ""),
-    "station_tokens": ("sid", "", ""),
+    "station_tokens": ("siud", "", ""),
     "hosts": ("siud", "s", "s"),
     "uploads": ("siu", "su", "s"),
     "quarantine": ("si", "si", "s"),
