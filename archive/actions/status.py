@@ -1,21 +1,25 @@
-"""How the archive is: its queue, its last read-backs, its database; what the page of that name shows.
+"""How the archive is: its queue, its last read-backs, its stores, its database; what the page of that name shows.
 
 Read only. «Nothing was read back» is not «all is well»: a verdict that nobody reached is None here, and grey on the page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from archive.actions import store
+from archive.actions.store import TrialView
+from archive.core import worm
 from archive.core.canonical import decode
 from archive.core.custody import EventKind
 from archive.core.instant import Instant
 from archive.core.jobs import LANES
+from archive.core.worm import Standing
 from archive.records.custody import CustodyEvent
 from archive.records.items import Item
 from archive.records.jobs import Job
@@ -80,6 +84,44 @@ def read_backs(session: Session) -> ReadBacks:
         verdicts[verdict] = verdicts.get(verdict, 0) + 1
     never = session.scalar(select(func.count()).select_from(Item).where(Item.verified_at.is_(None))) or 0
     return ReadBacks(newest, verdicts, never)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """One object store: its name on record, its newest trial (None: never tried), and whether that is too long ago to say anything."""
+
+    name: str
+    trial: TrialView | None
+    overdue: bool
+
+    @property
+    def standing(self) -> str:
+        """One word for all of it: untried and overdue, where nothing better may be said; what gave way stays broken however long ago."""
+        if self.trial is None:
+            return "untried"
+        return "overdue" if self.overdue and self.trial.standing is not Standing.BROKEN else self.trial.standing.value
+
+
+WORST = ("broken", "untried", "overdue", "unproved", "holds", "nothing")
+"""Standings, the worst first."""
+
+
+def stores(session: Session, *, names: Iterable[str], now: Instant) -> list[StoreView]:
+    """Return what is known of the stores of these names, in their order."""
+    trials = [(name, store.newest(session, store=name)) for name in names]
+    return [StoreView(name, trial, worm.overdue(None if trial is None else trial.at, now=now)) for name, trial in trials]
+
+
+def worst(found: Iterable[StoreView]) -> str:
+    """Return one word for several stores, the worst that is true of any; «nothing» where there is none that could enforce anything."""
+    return min((each.standing for each in found), key=WORST.index, default="nothing")
+
+
+def database(session: Session) -> str:
+    """Return the name and the version of the database."""
+    dialect = session.connection().dialect
+    named = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}.get(dialect.name, dialect.name)
+    return f"{named} {'.'.join(str(part) for part in dialect.server_version_info or ())}"
 
 
 def schema(session: Session) -> str:

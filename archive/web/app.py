@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from archive.actions import jobs
+from archive.actions import jobs, status
 from archive.core.access import Act
 from archive.core.errors import LiuhenError
-from archive.resources import Resources
+from archive.resources import Resources, tried
 from archive.web import errors, intake, metrics
 from archive.web.api import cases, direct, items, receipts, releases, rules, runs, stations, uploads
 from archive.web.api import jobs as jobs_api
@@ -66,8 +66,8 @@ def create_app(resources: Resources) -> FastAPI:
     """Return the application over these resources, which the caller closes after it."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        sweeping = asyncio.create_task(_sweep(resources))
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sweeping = asyncio.create_task(_sweep(app, resources))
         try:
             yield
         finally:
@@ -85,6 +85,7 @@ def create_app(resources: Resources) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.resources = resources
+    app.state.stores = "unknown"
     app.state.figures = metrics.Figures(resources)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(metrics.CountRequests, figures=app.state.figures)
@@ -96,8 +97,8 @@ def create_app(resources: Resources) -> FastAPI:
 
     @app.get("/healthz", dependencies=[Depends(allow(Act.PUBLIC))])
     def healthz() -> JSONResponse:
-        """Say that the process answers, and how tools are confined on this machine."""
-        return JSONResponse({"status": "ok", "jail": resources.jail.describe()})
+        """Say that the process answers, how tools are confined on this machine, and in one word what the stores enforce."""
+        return JSONResponse({"status": "ok", "jail": resources.jail.describe(), "stores": app.state.stores})
 
     @app.get("/readyz", dependencies=[Depends(allow(Act.PUBLIC))])
     def readyz() -> JSONResponse:
@@ -108,10 +109,20 @@ def create_app(resources: Resources) -> FastAPI:
     return app
 
 
-async def _sweep(resources: Resources) -> None:
+async def _sweep(app: FastAPI, resources: Resources) -> None:
     while True:
+        try:
+            # Looked up here and not when /healthz is asked, which answers whatever becomes of the database.
+            app.state.stores = await asyncio.to_thread(_stores, resources)
+        except LiuhenError:
+            log.exception("what the stores enforce could not be looked up; it is again")
         try:
             await asyncio.to_thread(intake.sweep, resources, now=resources.now())
         except (LiuhenError, OSError):
             log.exception("the sweep of uploads did not finish; it runs again")
         await asyncio.sleep(SWEEP_SECONDS)
+
+
+def _stores(resources: Resources) -> str:
+    with resources.reading() as session:
+        return status.worst(status.stores(session, names=tried(resources.settings), now=resources.now()))

@@ -189,6 +189,10 @@ def event(seen: EventView, say: words.Say) -> Event:
     facts = seen.facts
     if seen.kind.value == "fixity check":
         said = say(N_("Read back from the store: %(verdict)s")) % {"verdict": say(words.VERDICT[str(facts["verdict"])])}
+    elif seen.kind.value == "repair" and facts.get("from_store"):
+        said = say(N_("Restored from the second store; what was found (%(verdict)s) is kept")) % {
+            "verdict": say(words.VERDICT.get(str(facts["found"]), words.VERDICT["unreadable"]))
+        }
     elif seen.kind.value == "metadata extraction":
         said = say(N_("Examined: %(condition)s")) % {"condition": say(words.CONDITION[str(facts["condition"])])}
     elif seen.kind.value == "derivation":

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from archive.actions import case, custody, document, jobs, rendition
+from archive.actions import case, custody, document, jobs, rendition, replica
 from archive.actions import item as items
 from archive.actions import page as pages
 from archive.core.access import Act, Caller, PersonCaller
@@ -194,6 +194,7 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
             **_damage(session, item, work, say),
             technical=facts.technical(item, say),
             clock_said=facts.clock(item, say),
+            copies=None if resources.replica is None else replica.copies_of(session, item.sha256),
             renditions=[one for one in rendition.of(session, item.sha256) if one.recipe in rendition.PLAYABLE],
             events=facts.events(list(reversed(custody.of_item(session, item.id))), say),
             cases=case.cases(session, limit=200),
@@ -203,4 +204,7 @@ def _item(request: Request, caller: Caller, number: str, entered: dict[str, str]
         )
     if why is None:
         look(resources, item, caller, "page")
+        if any(job.state == "waiting" and job.kind in SHOWS for job in work):
+            with resources.transaction() as session:
+                jobs.hasten(session, sha256=item.sha256.hex)
     return answer

@@ -1,4 +1,4 @@
-"""How the archive is: what confines the tools, how much room there is, what waits, what read-backs found.
+"""How the archive is: what the stores enforce, what confines the tools, how much room there is, what waits, what read-backs found.
 
 Invariant: nothing here is green but a verdict that was reached; what nobody checked is grey, what waits or is less than it could be is
 amber, what must be seen to is red.
@@ -6,6 +6,7 @@ amber, what must be seen to is red.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +14,13 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from archive.actions import status
+from archive.actions import hosts, replica, status, store
 from archive.adapters import health
 from archive.core.access import Act, Caller
-from archive.core.instant import SECOND
+from archive.core.instant import DAY, SECOND, Instant
+from archive.resources import tried
 from archive.web.identity import allow, resources_of
-from archive.web.pages import shapes
+from archive.web.pages import shapes, stores
 from archive.web.pages.language import catalogue, chosen
 from archive.web.pages.render import page
 from archive.web.pages.words import N_, Say
@@ -26,8 +28,9 @@ from archive.web.pages.words import N_, Say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy.orm import Session
+
     from archive.adapters.jail import Jail
-    from archive.core.instant import Instant
     from archive.resources import Resources
 
 router = APIRouter()
@@ -81,7 +84,10 @@ def overview(request: Request, caller: Annotated[Caller, Depends(allow(Act.STATU
     with resources.reading() as session:
         lanes = status.lanes(session, now=now)
         checked = status.read_backs(session)
-        schema = status.schema(session)
+        settings = resources.settings
+        kept = status.stores(session, names=tried(settings), now=now)
+        second = replica.counts(session, store=settings.replica_name) if resources.replica is not None else None
+        soon = Instant(now + settings.lock_days * DAY // 4)
         return page(
             request,
             caller,
@@ -89,7 +95,11 @@ def overview(request: Request, caller: Annotated[Caller, Depends(allow(Act.STATU
             session=session,
             jail=_jail(resources.jail, say),
             room=list(_room(resources, say)),
-            house=list(_house(resources, schema, now, say)),
+            house=list(_house(resources, session, now, say)),
+            hosts=list(_hosts(resources, session, now, say)),
+            stores=[stores.card(each, say) for each in kept],
+            locks=list(stores.locks(store.locks(session, now=now, soon=soon), say)) if settings.production else [],
+            copies=list(stores.copies(second, say)) if settings.production else [],
             tools=tools,
             lanes=[_lane(lane, now, say) for lane in lanes],
             checked=checked,
@@ -125,11 +135,25 @@ def _room(resources: Resources, say: Say) -> Iterator[Line]:
     yield Line(say(N_("Uploads under way")), shapes.size(spool))
 
 
-def _house(resources: Resources, schema: str, now: Instant, say: Say) -> Iterator[Line]:
+def _hosts(resources: Resources, session: Session, now: Instant, say: Say) -> Iterator[Line]:
+    gone = resources.peers.all_gone(at=time.monotonic())
+    for host in hosts.every(session):
+        ago = shapes.duration(max(0, now - host.beat) // SECOND * SECOND).removesuffix(".000")
+        said = say(N_("heard of %(ago)s ago")) % {"ago": ago}
+        silent = host.name in gone
+        yield Line(
+            host.name, said, "is-waiting" if silent else "", say(N_("Nothing was heard of it for too long.")) if silent else ""
+        )
+
+
+def _house(resources: Resources, session: Session, now: Instant, say: Say) -> Iterator[Line]:
     settings = resources.settings
+    profile = say(N_("production: many hosts")) if settings.production else say(N_("embedded: one machine"))
+    yield Line(say(N_("Profile")), profile)
+    yield Line(say(N_("Database")), status.database(session))
     yield Line(say(N_("Agency")), f"{settings.agency_name} {settings.agency}".strip())
     yield Line(say(N_("Receipts are signed as")), settings.signer_name)
-    yield Line(say(N_("Database schema")), schema)
+    yield Line(say(N_("Database schema")), status.schema(session))
     yield Line(say(N_("Clock of the server")), shapes.clock(now, settings.tz))
     yield Line(say(N_("Time zone")), settings.zone)
 
