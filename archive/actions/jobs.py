@@ -13,7 +13,7 @@ Leases go by one clock: `clock` says which, and what it says is given to the ver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from archive.core.access import PersonCaller
 from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
-from archive.core.jobs import AWAITED, KINDS, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, STORE_PAUSE, TAIL, retry_at
+from archive.core.jobs import AWAITED, KINDS, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, SHOWS, STORE_PAUSE, TAIL, retry_at
 from archive.records.items import Item
 from archive.records.jobs import HEADS, JOBS, TAKE, TURNS, WAKE, Job, first_turn, ready, same_turn
 
@@ -278,9 +278,9 @@ def rerun(session: Session, *, job_id: int, by: PersonCaller, now: Instant) -> N
     _ring(session, job.lane)
 
 
-def hasten(session: Session, *, sha256: str, kinds: Sequence[str]) -> None:
-    """Let work on these bytes that waits go before all else in its lane: somebody looks at a page and waits for it."""
-    waits = (JOBS.c.sha256 == sha256, JOBS.c.state == "waiting", JOBS.c.kind.in_(kinds), JOBS.c.priority < AWAITED)
+def hasten(session: Session, *, sha256: str) -> None:
+    """Let work that waits and without which these bytes cannot be shown go before all else in its lane: somebody waits for it."""
+    waits = (JOBS.c.sha256 == sha256, JOBS.c.state == "waiting", JOBS.c.kind.in_(SHOWS), JOBS.c.priority < AWAITED)
     found = session.execute(select(JOBS.c.id, JOBS.c.lane, JOBS.c.agency, JOBS.c.source, JOBS.c.turn).where(*waits)).all()
     for job in found:
         turn = first_turn(lane=job.lane, priority=AWAITED, agency=job.agency, source=job.source, otherwise=job.turn)

@@ -51,6 +51,8 @@ KINDS: dict[str, Work] = {
 }
 AWAITED = 95
 """The priority of what somebody looks at a page for: before all that nobody waits for."""
+SHOWS = frozenset({"examine", "photo", "rendition", "repair"})
+"""Kinds without which an item's page has nothing to show; a page of a document has its own way to be asked for."""
 LANES = ("quick", "verify", "media", "heavy")
 
 

@@ -142,7 +142,7 @@ def test_what_somebody_looks_at_a_page_for_goes_before_all_that_nobody_waits_for
     queue.promise("A", 2, times=3)
     (awaited,) = queue.promise("A", 3)
     with writing(queue.engine) as session:
-        jobs.hasten(session, sha256=sha("A", 3), kinds=("rendition",))
+        jobs.hasten(session, sha256=sha("A", 3))
     assert queue.claim().payload == {"n": awaited}
     with reading(queue.engine) as session:
         assert session.scalar(select(func.count()).where(Job.priority == AWAITED)) == 1

@@ -17,6 +17,7 @@ from archive.core.access import Act, Caller, PersonCaller
 from archive.core.cases import Stage
 from archive.core.errors import AlreadyBound, Malformed, NotFound, Refusal
 from archive.core.instant import SECOND
+from archive.core.jobs import SHOWS
 from archive.web.api.items import look
 from archive.web.errors import STATUS
 from archive.web.identity import allow, resources_of
