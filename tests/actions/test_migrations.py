@@ -1,17 +1,22 @@
-"""Claims about the database's history: old rows survive every step, and a stepped database is the one that a new one would be."""
+"""Claims about the database's history, on both databases: old rows survive every step, and a stepped one is what a new one would be."""
 
-import sqlite3
+import secrets
+import threading
+from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 import archive.records
 from archive.records.base import Base
-from archive.records.migrations import config, upgrade
+from archive.records.migrations import UnknownStep, config, head, upgrade
+from archive.records.postgresql import open_postgresql
 from archive.records.session import open_sqlite, writing
+from tests import services
 
 FIRST = """
 INSERT INTO stations VALUES (1, 'dock-1', 'a2V5', 1, NULL);
@@ -22,6 +27,9 @@ INSERT INTO items (id, number, agency, letters, year, serial, kind, sha256, uplo
                    station_id, clock_offset_us, stored_at, condition, findings, technical)
     VALUES (1, 'N-1', 'N', 'LX', 2026, 1, 'recording', :sha, 'u1', 'a', 'video/mp4', 'mov', 1, 5, 1, 'unchecked', '[]', '{}');
 UPDATE uploads SET state = 'stored', item_id = 1;
+INSERT INTO custody_events (seq, item_id, kind, at, actor, body, hash) VALUES (1, 1, 'ingestion', 1, 'station:dock-1', '{}', :sha);
+INSERT INTO jobs (id, kind, lane, key, item_id, sha256, payload, priority, state, run_after, attempt, permille, note, created_at)
+    VALUES (1, 'examine', 'quick', 'examine:item-1', 1, :sha, '{}', 90, 'waiting', 1, 0, 0, '', 1);
 """
 
 
@@ -32,36 +40,57 @@ def _at(engine, revision: str) -> None:
         command.upgrade(made, revision)
 
 
-@pytest.fixture
-def stepped(tmp_path):
-    """A database of the first step with an item in it, brought to the newest."""
+def _bare_postgresql():
+    """Give a database without a table in it."""
+    service, name = services.postgres(), f"bare_{secrets.token_hex(6)}"
+    return service, name, open_postgresql(service.create(name), patient=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare(request, tmp_path):
     assert archive.records
-    engine = open_sqlite(tmp_path / "archive.db")
-    _at(engine, "0001")
-    with writing(engine) as session:
-        for statement in FIRST.strip().split(";\n"):
-            session.execute(text(statement.replace(":sha", f"'{'ab' * 32}'").rstrip(";\n")))
-    upgrade(engine)
+    if request.param == "sqlite":
+        engine = open_sqlite(tmp_path / "archive.db")
+        yield engine
+        engine.dispose()
+        return
+    service, name, engine = _bare_postgresql()
     yield engine
     engine.dispose()
+    service.drop(name)
 
 
-def test_an_item_taken_in_before_a_step_is_there_after_it_with_its_upload(stepped):
+@pytest.fixture
+def stepped(bare):
+    """A database of the first step with an item in it, brought to the newest."""
+    _at(bare, "0001")
+    with writing(bare) as session:
+        for statement in FIRST.strip().split(";\n"):
+            session.execute(text(statement.replace(":sha", f"'{'ab' * 32}'").rstrip(";\n")))
+    upgrade(bare)
+    return bare
+
+
+def test_what_was_there_before_a_step_is_there_after_it_and_the_tables_are_those_that_the_code_describes(stepped):
     with stepped.connect() as connection:
         row = connection.execute(
             text(
-                "SELECT i.number, i.key_mark, i.clock_offset_from, u.state, u.length FROM items i JOIN uploads u ON u.item_id = i.id"
+                "SELECT i.number, i.key_mark, i.clock_offset_from, u.state, u.length, o.version_id, j.source, c.seq FROM items i"
+                " JOIN uploads u ON u.item_id = i.id JOIN objects o ON o.sha256 = i.sha256 JOIN jobs j ON j.item_id = i.id"
+                " JOIN custody_events c ON c.item_id = i.id"
             )
+        ).one()
+        assert (row[0], bool(row[1]), *row[2:5], row[5], bool(row[6]), row[7]) == (
+            "N-1",
+            False,
+            "given",
+            "stored",
+            3,
+            "",
+            True,
+            1,
         )
-        assert row.one() == ("N-1", 0, "given", "stored", 3)
-
-
-def test_a_stepped_database_has_the_tables_that_the_code_describes(stepped):
-    with stepped.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-
-
-def test_a_stepped_database_takes_the_states_that_are_new(stepped):
     with writing(stepped) as session:
         session.execute(
             text(
@@ -71,33 +100,57 @@ def test_a_stepped_database_takes_the_states_that_are_new(stepped):
         )
 
 
-@pytest.mark.parametrize(
-    ("statement", "what"),
-    [
-        ("UPDATE uploads SET state = 'lost'", "ck_uploads_state"),
-        ("UPDATE uploads SET length = -1", "ck_uploads_length"),
-        ("UPDATE uploads SET item_id = NULL", "ck_uploads_stored_item"),
-        ("UPDATE uploads SET station_id = NULL", "ck_uploads_one_source"),
-        ("UPDATE uploads SET concat = 'both'", "ck_uploads_concat"),
-        ("UPDATE items SET kind = 'song'", "ck_items_kind"),
-        ("UPDATE items SET condition = 'fine'", "ck_items_condition"),
-        ("DELETE FROM items", "FOREIGN KEY"),
-    ],
-)
-def test_a_stepped_database_still_refuses_what_a_new_one_refuses(stepped, tmp_path, statement, what):
-    stepped.dispose()
-    connection = sqlite3.connect(tmp_path / "archive.db")
-    connection.execute("PRAGMA foreign_keys=ON")
-    with pytest.raises(sqlite3.IntegrityError, match=what):
-        connection.execute(statement)
-    connection.close()
+REFUSED = [
+    ("UPDATE uploads SET state = 'lost'", "ck_uploads_state"),
+    ("UPDATE uploads SET length = -1", "ck_uploads_length"),
+    ("UPDATE uploads SET item_id = NULL", "ck_uploads_stored_item"),
+    ("UPDATE uploads SET station_id = NULL", "ck_uploads_one_source"),
+    ("UPDATE uploads SET concat = 'both'", "ck_uploads_concat"),
+    ("UPDATE items SET kind = 'song'", "ck_items_kind"),
+    ("UPDATE items SET condition = 'fine'", "ck_items_condition"),
+    ("DELETE FROM items", "FOREIGN KEY|foreign key"),
+    ("UPDATE rules SET version = 2", "rules are never"),
+    ("DELETE FROM rules", "rules are never"),
+    ("UPDATE custody_events SET actor = 'nobody'", "custody.events are never"),
+    ("DELETE FROM custody_events", "custody.events are never"),
+]
 
 
-@pytest.mark.parametrize("statement", ["UPDATE rules SET version = 2", "DELETE FROM rules"])
-def test_a_rule_is_never_changed_and_never_removed(stepped, tmp_path, statement):
-    stepped.dispose()
-    connection = sqlite3.connect(tmp_path / "archive.db")
-    connection.execute("INSERT INTO rules VALUES (1, 'carrier', 1, '{}', 'basis', 'admin', 1)")
-    with pytest.raises(sqlite3.IntegrityError, match="rules are never"):
-        connection.execute(statement)
-    connection.close()
+def test_a_stepped_database_refuses_what_a_new_one_refuses(stepped):
+    with writing(stepped) as session:
+        session.execute(text("INSERT INTO rules VALUES (1, 'carrier', 1, '{}', 'basis', 'admin', 1)"))
+    also = [(f"TRUNCATE {table} CASCADE", "are never") for table in ("rules", "custody_events")]
+    for statement, what in REFUSED + (also if stepped.dialect.name == "postgresql" else []):
+        with pytest.raises(DBAPIError, match=what), writing(stepped) as session:
+            session.execute(text(statement))
+
+
+def test_two_that_migrate_at_once_do_it_one_after_the_other(bare):
+    others = [
+        open_sqlite(Path(bare.url.database)) if bare.dialect.name == "sqlite" else open_postgresql(bare.url) for _ in range(2)
+    ]
+    failed = []
+
+    def go(engine):
+        try:
+            upgrade(engine)
+        except Exception as why:  # noqa: BLE001 - what was raised is what is looked at
+            failed.append(why)
+
+    threads = [threading.Thread(target=go, args=(engine,)) for engine in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for engine in others:
+        engine.dispose()
+    assert failed == []
+    with bare.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == head()
+
+
+def test_a_database_that_a_newer_program_migrated_is_left_alone(stepped):
+    with writing(stepped) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(UnknownStep, match="9999"):
+        upgrade(stepped)
