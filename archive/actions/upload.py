@@ -235,8 +235,9 @@ def receiving(session: Session, *, host: str | None = None) -> list[UploadView]:
 
 
 def in_store(session: Session, digest: Digest) -> bool:
-    """Say whether the store has these bytes, as their last read-back found."""
-    return session.scalar(select(StoredObject.verdict).where(StoredObject.sha256 == digest.hex)) == "intact"
+    """Say whether the store has these bytes, as far as is known: they were found intact when last read, or wait to be read back."""
+    found = session.execute(select(StoredObject.verdict).where(StoredObject.sha256 == digest.hex)).first()
+    return found is not None and found.verdict in {None, "intact"}
 
 
 def row_of(session: Session, upload_id: str) -> Upload:
