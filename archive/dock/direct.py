@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 4
 """Parts on their way at once, over all files of the station: past that a store of one disk gains nothing, and a line does not either."""
-NEVER_REACHED_S: Final = 15.0
-"""How long a store is tried that this station has never reached: a firewall between them does not go away by waiting."""
+NEVER_REACHED_S: Final = 5.0
+"""How long a store is tried that this station has not reached yet: a firewall between them does not go away by waiting."""
 LOST_S: Final = 120.0
 """How long one is tried that it has reached before: a store that is started anew is back by then."""
 CLOSED_S: Final = 900.0

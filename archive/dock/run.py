@@ -78,6 +78,8 @@ class Dock:
         """Why no further file is begun: the server is away for good, or does not want this station."""
         self._arrived: set[Digest] = set()
         """Bytes that are in the store and wait to be taken in: another file of the same bytes waits for what becomes of them."""
+        self._changed: dict[tuple[str, bytes], Source] = {}
+        """Files that changed since the scan, as they were last looked at, by carrier and path."""
 
     def run(self, scans: Sequence[Scan], *, wait_s: float | None) -> Report:
         """Dock every file of these scans and collect receipts for `wait_s` seconds, None for not at all."""
@@ -154,7 +156,7 @@ class Dock:
                     return self._docked(source, folder)
                 except SourceChanged:
                     self._board.tell("changed", path=source.shown, style="yellow")
-                    source = source.as_now()
+                    source = self._changed[source.carrier.identity, source.key] = source.as_now()
             outcome = Outcome(source.shown, source.size, "changing", trouble="the file keeps changing", fault=True)
         except Stopped:
             return Outcome(source.shown, source.size, "waiting", trouble="stopped", fault=True)
@@ -184,7 +186,7 @@ class Dock:
         while waiting and self._ended is None:
             self._arrived.clear()
             for place in waiting:
-                found = self._one(sources[place], folders)
+                found = self._one(self._as_sent(sources[place]), folders)
                 outcomes[place] = replace(found, sent_bytes=outcomes[place].sent_bytes + found.sent_bytes)
             still = [place for place in waiting if outcomes[place].trouble == _ARRIVED]
             pause = _FIRST_PAUSE_S if len(still) < len(waiting) else min(pause * 1.5, _LONGEST_PAUSE_S)
@@ -193,6 +195,10 @@ class Dock:
                 return
             if waiting:
                 self._means.stop.wait(min(pause, left))
+
+    def _as_sent(self, source: Source) -> Source:
+        """Return a file as it was last looked at."""
+        return self._changed.get((source.carrier.identity, source.key), source)
 
     def _untouched(self, source: Source, trouble: str) -> Outcome:
         """Return what a file is that this run does not begin: done, where the journal knows it so, or waiting for the next."""
@@ -345,7 +351,7 @@ class Dock:
         Release(means=self._means, credential=self._credential, told=told).run(scans, jobs=self._plan.jobs)
 
     def _with_receipt(self, outcome: Outcome, source: Source) -> Outcome:
-        entry = self._means.journal.entry(self._credential.archive, source) if outcome.number else None
+        entry = self._means.journal.entry(self._credential.archive, self._as_sent(source)) if outcome.number else None
         return outcome if entry is None else replace(outcome, state=entry.state.value)
 
     def _kept(self, source: Source) -> Outcome:
