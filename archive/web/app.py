@@ -120,6 +120,10 @@ async def _sweep(app: FastAPI, resources: Resources) -> None:
             await asyncio.to_thread(intake.sweep, resources, now=resources.now())
         except (LiuhenError, OSError):
             log.exception("the sweep of uploads did not finish; it runs again")
+        try:
+            await asyncio.to_thread(straight.sweep, resources, now=resources.now())
+        except (LiuhenError, OSError):
+            log.exception("the sweep of direct uploads did not finish; it runs again")
         await asyncio.sleep(SWEEP_SECONDS)
 
 
