@@ -18,7 +18,7 @@ from archive.actions import jobs, status
 from archive.core.access import Act
 from archive.core.errors import LiuhenError
 from archive.resources import Resources, tried
-from archive.web import errors, intake, metrics
+from archive.web import errors, intake, metrics, straight
 from archive.web.api import cases, direct, items, receipts, releases, rules, runs, stations, uploads
 from archive.web.api import jobs as jobs_api
 from archive.web.api import pages as page_pictures
