@@ -273,7 +273,8 @@ class Server:
         if self._kept.exists():
             kept = json.loads(self._kept.read_text("utf-8"))
             return SignIn(kept["name"], kept["password"])
-        text = self.log.read_text("utf-8", errors="replace")
+        # Of several web processes that begin at once any may have made the account.
+        text = "".join(program.log.read_text("utf-8", errors="replace") for program in self.programs if program.log.exists())
         password, name = PASSWORD_LINE.search(text), NAME_LINE.search(text)
         if password is None or name is None:
             raise ServerNotReady(ended="no", log="the first start printed no sign-in")

@@ -1,8 +1,8 @@
-"""A power cut at every named failpoint of upload, put, accession and job, with `fsck` as the judge.
+"""A power cut at every named failpoint of upload, put, accession and job, on both profiles, with `fsck` as the judge.
 
 For each failpoint a process lives until it dies there (as if by kill -9: no handler runs), then another goes on over the same
-directory as a restarted server and a returning sender would. Afterwards nothing that was acknowledged may be missing, and nothing
-may be there twice.
+directory and engines as a restarted server and a returning sender would. Afterwards nothing that was acknowledged may be missing, and
+nothing may be there twice.
 """
 
 from __future__ import annotations
@@ -17,38 +17,70 @@ from pathlib import Path
 import pytest
 
 from archive.actions import document, fsck, item, jobs, upload
+from archive.adapters import s3_buckets
+from archive.adapters.s3_client import S3Client
+from archive.adapters.s3_store import Buckets
 from archive.core.digest import Digest, original_key
-from archive.resources import opened
-from archive.settings import read
+from tests import services
 from tests.journeys import crashing
+from tests.journeys.crashing import Engines
 from tests.media_files import media_file
 from tests.scans import book
+from tests.server import PROFILES, production_on
 
 FAILPOINTS = {
     "straight": [
-        "upload.begun", "upload.created", "upload.floor_set", "upload.received", "upload.written", "upload.synced", "upload.durable",
+        "upload.begun", "upload.created", "upload.floor_set", "upload.received", "upload.written", "upload.durable",
         "upload.floor_lifted", "upload.whole", "upload.dropped", "accession.before_put", "accession.after_put",
-        "accession.before_commit", "accession.committed", "put.began", "put.directories", "put.linked", "put.synced", "put.done",
+        "accession.before_commit", "accession.committed", "put.began", "put.done",
         "job.claimed", "job.worked", "job.published", "job.committed", "rendition.made", "rendition.put",
         "pages.batch",
     ],
     "repeated": ["accession.after_put", "accession.committed", "job.claimed:4"],
-    "repaired": ["put.set_aside", "put.replaced", "accession.before_commit:2", "accession.committed:2"],
     "false": ["upload.differs", "upload.quarantined", "upload.refused"],
     "deferred": ["upload.declared", "accession.after_put"],
     "joined": [
         "final.created", "join.renamed", "join.adopted", "join.copied", "join.durable", "join.dropped:2", "accession.after_put",
         "accession.committed",
     ],
-    "small": ["small.laid_down", "put.linked", "small.put", "small.before_commit", "small.committed"],
+    "small": ["small.laid_down", "small.put", "small.before_commit", "small.committed"],
     "given_up": ["upload.terminated"],
     "forgotten": ["upload.expired"],
 }  # fmt: skip
+"""On both profiles."""
+
+OF_ONE = {
+    "embedded": {
+        "straight": ["upload.synced", "put.directories", "put.linked", "put.synced"],
+        "repaired": ["put.set_aside", "put.replaced", "accession.before_commit:2", "accession.committed:2"],
+        "small": ["put.linked"],
+    },
+    "production": {
+        "straight": ["put.sent"],
+        "small": ["put.sent"],
+        "unsaid": ["put.begun", "put.parts", "put.sent", "put.unlocked"],
+        "large": ["parts.begun", "parts.noted", "parts.gone", "parts.listed:2", "parts.sent", "parts.completed", "put.unlocked"],
+        "direct": [
+            "direct.begun", "direct.kept", "direct.completed", "direct.arrived", "direct.expired", "direct.cleared", "take_in.read",
+            "take_in.adopted", "put.unlocked",
+        ],
+        "direct_false": ["take_in.set_aside"],
+        "direct_turned": ["direct.superseded"],
+    },
+}  # fmt: skip
+"""Of one store or the other, and of what only one of them does: a directory's steps; parts, and what comes straight to the store."""
+
 PAPER = ["paper.after_put", "paper.before_commit"]
 ELSEWHERE = re.compile(r"dock\.|put\.copied|put\.copying")
 """The dock's own are in tests/dock; a put across file systems is in the store's contract."""
 
-CASES = [(scenario, point) for scenario, points in FAILPOINTS.items() for point in points]
+CASES = [
+    (profile, scenario, point)
+    for profile in PROFILES
+    for table in (FAILPOINTS, OF_ONE[profile])
+    for scenario, points in table.items()
+    for point in points
+]
 LIVES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "soak" else 3
 """Seeds tried; each is a test of its own, so that a failing one is run again by its number."""
 
@@ -56,13 +88,38 @@ SPAWN = multiprocessing.get_context("forkserver")
 SPAWN.set_forkserver_preload(["tests.journeys.crashing"])
 LIFE = 120
 
-
 BYTES = bytes(range(256)) * 1200
 """No medium at all: what is tried is the taking in, and nothing is to be made of it."""
+PARTS = 2**25 + 2**20
+"""Bytes that go to the store in parts while they come: three of them."""
 
 
-def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None) -> int:
-    process = SPAWN.Process(target=crashing.live, args=(data, scenario, content, failpoint))
+@pytest.fixture(scope="module")
+def buckets():
+    """One set of buckets and one virtual host for all cases of this file; the bytes of each case are its own."""
+    services.start_all()
+    found = services.fresh_buckets()
+    client = S3Client(found.endpoint, access_key=found.access_key, secret_key=found.secret_key)
+    s3_buckets.make(client, Buckets(found.originals, found.derived, found.incoming))
+    client.close()
+    return found, services.fresh_vhost()
+
+
+@pytest.fixture
+def engines(request, tmp_path):
+    """The settings of the profile under test, with a database that nobody used before."""
+    if request.param == "embedded":
+        yield Engines({}, {})
+        return
+    found, vhost = request.getfixturevalue("buckets")
+    with services.fresh_database() as database:
+        more = {"LIUHEN_DIRECT_UPLOADS": "1", "LIUHEN_DIRECT_FROM_BYTES": "1", "LIUHEN_DIRECT_PART_BYTES": str(5 * 2**20)}
+        web = {**production_on(database, vhost, found, keys=tmp_path / "keys"), **more}
+        yield Engines(web, {**web, "LIUHEN_DATABASE_URL": services.as_role(database, services.ROLES.worker)})
+
+
+def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None, engines) -> int:
+    process = SPAWN.Process(target=crashing.live, args=(data, scenario, content, failpoint, engines))
     process.start()
     process.join(LIFE)
     assert process.exitcode is not None, "this life did not end"
@@ -71,43 +128,52 @@ def one_life(data: Path, scenario: str, content: bytes, failpoint: str | None) -
     return code
 
 
-@pytest.mark.parametrize(("scenario", "failpoint"), CASES)
-def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, scenario, failpoint):
-    data = tmp_path / "data"
-    content = BYTES
+def content_of(tmp_path: Path, scenario: str, failpoint: str) -> bytes:
+    """Return bytes that no other case has, unless something is to be made of them, which is enough of its own."""
     if failpoint.startswith(("job.", "rendition.")):
-        content = media_file("h264.avi").read_bytes()
-    elif failpoint.startswith("pages."):
-        content = book(tmp_path / "book.pdf", 40, size=(120, 170)).read_bytes()
-    assert one_life(data, scenario, content, failpoint) == 137, "the failpoint was not reached"
-    assert one_life(data, scenario, content, None) == 0
-    judge(data, tmp_path / "told.jsonl", content)
+        return media_file("h264.avi").read_bytes()
+    if failpoint.startswith("pages."):
+        return book(tmp_path / "book.pdf", 40, size=(120, 170)).read_bytes()
+    own = f"{scenario} {failpoint}".encode()
+    if scenario in {"large", "unsaid"}:
+        return own + random.Random(own).randbytes(PARTS)
+    return own + BYTES * (20 if scenario.startswith("direct") else 1)
 
 
+@pytest.mark.parametrize(("engines", "scenario", "failpoint"), CASES, indirect=["engines"])
+def test_a_power_cut_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, engines, scenario, failpoint):
+    data, content = tmp_path / "data", content_of(tmp_path, scenario, failpoint)
+    assert one_life(data, scenario, content, failpoint, engines) == 137, "the failpoint was not reached"
+    assert one_life(data, scenario, content, None, engines) == 0
+    judge(data, tmp_path / "told.jsonl", content, engines)
+
+
+@pytest.mark.parametrize("engines", PROFILES, indirect=True)
 @pytest.mark.parametrize("seed", range(LIVES))
-def test_a_kill_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, seed):
+def test_a_kill_at_any_moment_loses_nothing_acknowledged_and_doubles_nothing(tmp_path, engines, seed):
     chance = random.Random(seed)
     data, content = tmp_path / "data", media_file("h264.avi").read_bytes()
     scenario = chance.choice(["straight", "repeated", "false"])
     for _ in range(chance.randint(1, 4)):
-        process = SPAWN.Process(target=crashing.live, args=(data, scenario, content, None))
+        process = SPAWN.Process(target=crashing.live, args=(data, scenario, content, None, engines))
         process.start()
         process.join(chance.uniform(0.2, 3.0))
         process.kill()
         process.join(LIFE)
         process.close()
-    assert one_life(data, scenario, content, None) == 0
-    judge(data, tmp_path / "told.jsonl", content)
+    assert one_life(data, scenario, content, None, engines) == 0
+    judge(data, tmp_path / "told.jsonl", content, engines)
 
 
+@pytest.mark.parametrize("engines", PROFILES, indirect=True)
 @pytest.mark.parametrize("failpoint", PAPER)
-def test_a_power_cut_while_a_document_is_put_together_leaves_one_document_of_its_pages(tmp_path, failpoint):
+def test_a_power_cut_while_a_document_is_put_together_leaves_one_document_of_its_pages(tmp_path, engines, failpoint):
     data = tmp_path / "data"
-    assert one_life(data, "paper", BYTES, failpoint) == 137, "the failpoint was not reached"
-    assert one_life(data, "paper", BYTES, None) == 0
+    assert one_life(data, "paper", BYTES, failpoint, engines) == 137, "the failpoint was not reached"
+    assert one_life(data, "paper", BYTES, None, engines) == 0
     said = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
     numbers = [each["number"] for each in said if "number" in each]
-    with opened(read({}, data_dir=data, agency="131102")) as resources, resources.reading() as session:
+    with crashing.resources_of(data, engines.worker) as resources, resources.reading() as session:
         found = list(fsck.check(session, resources.store, deep=True, now=resources.now(), progress=lambda *_: None))
         assert [finding for finding in found if finding.flaw] == []
         every = [item.find(session, row.number) for row in item.page(session, item.Filter()).rows]
@@ -117,17 +183,18 @@ def test_a_power_cut_while_a_document_is_put_together_leaves_one_document_of_its
         assert made.verified_at is not None
 
 
-def judge(data: Path, told: Path, content: bytes) -> None:
+def judge(data: Path, told: Path, content: bytes, engines) -> None:
     said = [json.loads(line) for line in told.read_text().splitlines()]
     numbers = [each["number"] for each in said if "number" in each]
-    with opened(read({}, data_dir=data, agency="131102")) as resources, resources.reading() as session:
+    with crashing.resources_of(data, engines.worker) as resources, resources.reading() as session:
         found = list(fsck.check(session, resources.store, deep=True, now=resources.now(), progress=lambda *_: None))
         assert [finding for finding in found if finding.flaw] == []
         assert item.page(session, item.Filter()).total == len(numbers) == len(set(numbers))
         for number in numbers:
             kept = item.find(session, number)
             assert kept.sha256 == Digest.of(content)
-            assert b"".join(resources.store.read(original_key(kept.sha256), 0, kept.size)) == content
+            read = resources.store.read(original_key(kept.sha256), 0, kept.size, version=kept.stored_version)
+            assert b"".join(read) == content
             assert kept.verified_at is not None
         states = jobs.counts(session)
         assert (states["waiting"], states["running"], states["dead"]) == (0, 0, 0)
@@ -141,5 +208,15 @@ def test_every_failpoint_is_in_the_matrix():
     named = set()
     for path in [*Path("archive").rglob("*.py"), *Path("workers").rglob("*.py")]:
         named |= set(re.findall(r"failpoint\(\"([a-z_.]+)\"\)", path.read_text("utf-8")))
-    tried = {point.partition(":")[0] for _scenario, point in CASES} | set(PAPER)
+    tried = {point.partition(":")[0] for _profile, _scenario, point in CASES} | set(PAPER)
     assert {point for point in named if not ELSEWHERE.match(point)} == tried
+
+
+def test_what_is_of_no_single_store_is_tried_on_both_profiles():
+    tried = {profile: {point.partition(":")[0] for each, _scenario, point in CASES if each == profile} for profile in PROFILES}
+    for stores in ("local_store", "s3_store"):
+        own = re.findall(r"failpoint\(\"([a-z_.]+)\"\)", Path(f"archive/adapters/{stores}.py").read_text("utf-8"))
+        profile = "embedded" if stores == "local_store" else "production"
+        assert {point for point in own if not ELSEWHERE.match(point)} <= tried[profile]
+    only_there = re.compile(r"put\.|parts\.|direct\.|take_in\.|upload\.synced")
+    assert {point for point in tried["embedded"] ^ tried["production"] if not only_there.match(point)} == set()

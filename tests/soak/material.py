@@ -14,7 +14,7 @@ from tests.media_files import media_file
 
 MIB = 2**20
 PART = 16 * MIB
-"""What the archive sends to its store in one part; a large file is more than one of them."""
+"""What the archive sends to its store in one part. Every other large file has more than two, so that parts go while it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def file_of(seed: int, station: str, serial: int, *, large: bool) -> File:
     name = f"S{seed}/{station}/{serial:06d}"
     chance = random.Random(name)
     if large:
-        return _file(f"{name}.BIN", chance.randbytes(PART + chance.randrange(MIB, PART)))
+        return _file(f"{name}.BIN", chance.randbytes((1 + serial % 2) * PART + chance.randrange(MIB, 8 * MIB)))
     mark = f"{name} {chance.random()}".encode()
     if serial % 12 == 5:
         return _file(f"{name}.MP4", _recording() + (8 + len(mark)).to_bytes(4, "big") + b"free" + mark)

@@ -19,7 +19,7 @@ from archive.demo.server import Program
 from archive.resources import Resources, opened
 from archive.settings import PREFIX, read
 from infra.services import free_port
-from infra.stack import WORKER_ROLE, end_what_was_left
+from infra.stack import ROLES, end_what_was_left
 from infra.stack import Stack as Whole
 from tests.soak.relay import Relay
 from tests.soak.source import Credential
@@ -47,7 +47,7 @@ class Stack(Whole):
             "LIUHEN_FREE_SPACE_FLOOR": "0",
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
@@ -59,7 +59,7 @@ class Stack(Whole):
             "LIUHEN_S3_ENDPOINT": self.ceph.endpoint,
             "LIUHEN_WEB_NAME": "judge",
         }
-        settings = {**self.settings, **self._common(WORKER_ROLE), **own}
+        settings = {**self.settings, **self._common(ROLES.worker), **own}
         (self.folder / "judge").mkdir(exist_ok=True)
         with opened(read({name: value for name, value in settings.items() if name.startswith(PREFIX)})) as resources:
             yield resources
