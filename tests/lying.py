@@ -41,6 +41,7 @@ class Lie(Enum):
     CUT = "a read ends half-way, with the connection"
     FLIPPED = "one bit of a read is another"
     STALE = "a HEAD says that there is no such object"
+    VOUCHED = "a HEAD says that there is an object that is not there"
     AFTER = "a put is stored and answered 503"
     LOST = "a put is stored, and the connection ends without an answer"
     REFUSED = "a put is answered 503 and not stored"
@@ -115,6 +116,7 @@ _FITS: dict[Lie, Callable[[_Request], bool]] = {
     Lie.CUT: lambda request: request.read,
     Lie.FLIPPED: lambda request: request.read,
     Lie.STALE: lambda request: request.method == "HEAD" and bool(request.key),
+    Lie.VOUCHED: lambda request: request.method == "HEAD" and request.has("versionId"),
     Lie.AFTER: lambda request: request.put,
     Lie.LOST: lambda request: request.put,
     Lie.REFUSED: lambda request: request.put,
@@ -307,6 +309,10 @@ def _swallowed(request: _Request) -> _Answer:
     return _Answer(200, named, b"")
 
 
+def _vouched(request: _Request) -> _Answer:
+    return _Answer(200, [("x-amz-version-id", request.query["versionId"][0]), ("Content-Length", "1")], b"")
+
+
 def _flipped(answer: _Answer) -> _Answer:
     if answer.status in {200, 206} and answer.body:
         body = bytearray(answer.body)
@@ -335,6 +341,7 @@ _INSTEAD: dict[Lie, Callable[[_Request], _Answer]] = {
     Lie.MD5: lambda _: _error(400, "InvalidRequest", _WANTED),
     Lie.STALE: lambda _: _Answer(404, [], b""),
     Lie.SWALLOWED: _swallowed,
+    Lie.VOUCHED: _vouched,
 }
 
 _AFTERWARDS: dict[Lie, Callable[[_Answer], _Answer | None]] = {

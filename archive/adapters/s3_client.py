@@ -31,7 +31,7 @@ from urllib3 import BaseHTTPResponse
 
 from archive.adapters.s3_form import at_version, copy_source, lock_headers, md5_of, moment, parsed, tag_of, version_of
 from archive.adapters.s3_wire import Buffer, Patience, as_faults, connected, waiting
-from archive.core.errors import Fault, ObjectMissing, StoreRefuses, Unavailable
+from archive.core.errors import DiskFull, Fault, ObjectMissing, StoreRefuses, Unavailable
 from archive.core.instant import Instant, parse
 
 PART_SIZE: Final = 16 * 1024 * 1024
@@ -117,7 +117,7 @@ class S3Client:
                 with as_faults(key):
                     return ask()
             except Unavailable as fault:
-                if attempt == self.patience.tries or isinstance(fault, StoreRefuses):
+                if attempt == self.patience.tries or isinstance(fault, StoreRefuses | DiskFull):
                     raise
                 time.sleep(self.patience.pause * 4 ** (attempt - 1))
         raise AssertionError
