@@ -48,7 +48,10 @@ def open_sqlite(path: Path) -> Engine:
     def _configure(connection: Any, _record: Any) -> None:  # noqa: ANN401 - the driver's own object
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+        if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            with _turn_of(engine):  # of two that change it at once one is refused, and no busy timeout waits for that
+                cursor.execute("PRAGMA journal_mode=WAL")
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
