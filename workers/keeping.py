@@ -149,22 +149,37 @@ def _after(job: ClaimedJob) -> Locked | None:
 
 
 def kept(handler: Handler) -> Handler:
-    """Return a read-back that, once its verdict is written, promises what the verdict asks for: a copy, or a repair from one."""
+    """Return a read-back that also reads back the lock, and promises what the verdict asks for: a copy, or a repair from one."""
 
     def then(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         publish = handler(resources, job, report)
-        name = replica_name(resources)
-        if name is None:
-            return publish
+        digest, name = Digest(job.sha256), replica_name(resources)
+        lock = _lock_of(resources, digest)
 
-        def both(session: Session, now: Instant) -> None:
+        def all_of_it(session: Session, now: Instant) -> None:
             publish(session, now)
-            if job.sha256:
-                replica.follow(session, digest=Digest(job.sha256), store=name, now=now)
+            if lock is not None:
+                store.locked(session, found=lock[0], until=lock[1])
+            if name is not None:
+                replica.follow(session, digest=digest, store=name, now=now)
 
-        return both
+        return all_of_it
 
     return then
+
+
+def _lock_of(resources: Resources, digest: Digest) -> tuple[Locked, Instant] | None:
+    """Return the end of an original's lock as the store says it; None if it says none, which the next round of locks sees to."""
+    first = resources.store
+    if not isinstance(first, S3Store):
+        return None
+    with resources.reading() as session:
+        version = replica.original(session, digest).version
+    try:
+        until = first.locked_until(original_key(digest), version).until
+    except Fault:
+        return None
+    return None if until is None else (Locked(digest, version, None), until)
 
 
 def replica_name(resources: Resources) -> str | None:
