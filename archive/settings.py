@@ -208,6 +208,8 @@ class Settings(BaseModel):
         flaws.extend(
             f"{PREFIX}{name.upper()} is a secret that everybody knows" for name in SECRETS if _is_known(getattr(self, name))
         )
+        if self.x_accel_prefix:
+            flaws.append(f"{PREFIX}X_ACCEL_PREFIX is for a store that is a directory; nginx has no version of an object to serve")
         if self.replica_endpoint and not (self.replica_access_key and self.replica_secret_key):
             flaws.append(f"{PREFIX}REPLICA_ACCESS_KEY or {PREFIX}REPLICA_SECRET_KEY is missing")
         if len({self.s3_originals, self.s3_derived, self.s3_incoming}) < 3:  # noqa: PLR2004 - the three buckets

@@ -248,6 +248,10 @@ async def _gathered(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
             batch.append(piece)
         return batch
 
-    while batch := await anyio.to_thread.run_sync(some):
-        for piece in batch:
-            yield piece
+    try:
+        while batch := await anyio.to_thread.run_sync(some):
+            for piece in batch:
+                yield piece
+    finally:
+        if (close := getattr(pieces, "close", None)) is not None:
+            close()  # whoever stops listening gives file or connection back at once
