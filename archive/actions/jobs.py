@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, case, exists, func, literal, or_, select, text, update
+from sqlalchemy import CursorResult, and_, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -26,7 +26,7 @@ from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
 from archive.core.jobs import AWAITED, KINDS, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, SHOWS, STORE_PAUSE, TAIL, retry_at
 from archive.records.items import Item
-from archive.records.jobs import HEADS, JOBS, TAKE, TURNS, WAKE, Job, first_turn, ready, same_turn
+from archive.records.jobs import HEADS, JOBS, SERVED, TAKE, TURNS, WAKE, Job, first_turn, ready, same_turn
 
 RING = "ring"
 """In a session's `info`, the lanes in which it promised work, one for each job: the workers are told once it has committed."""
@@ -152,21 +152,15 @@ def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJo
 
 
 def _served(session: Session, lane: str, agency: str, *, first: bool, now: Instant) -> None:
-    """Note that an agency was served, after all others of the lane whatever the clock says; nobody waits to note it."""
-    others = TURNS.alias("others")
-    last = select(func.max(others.c.served_at)).where(others.c.lane == lane).scalar_subquery()
-    at = case((last >= now, last + 1), else_=literal(now))
-    if first:
-        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-        session.execute(dialect.insert(TURNS).values(lane=lane, agency=agency, served_at=at).on_conflict_do_nothing())
+    """Note that an agency was served; nobody waits to note it."""
+    turn = {"in_lane": lane, "for": agency, "at": now}
+    if not first:
+        session.execute(SERVED, turn, execution_options=_ALONE)
         return
-    free = select(TURNS.c.agency).where(TURNS.c.lane == lane, TURNS.c.agency == agency).with_for_update(skip_locked=True)
-    session.execute(
-        update(TURNS)
-        .where(TURNS.c.lane == lane, TURNS.c.agency == free.scalar_subquery())
-        .values(served_at=at)
-        .execution_options(**_ALONE)
-    )
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    new = dialect.insert(TURNS).values(lane=lane, agency=agency, served_at=now)
+    session.execute(new.on_conflict_do_nothing())
+    session.execute(SERVED, turn, execution_options=_ALONE)
 
 
 def anything_due(session: Session, *, lane: str, now: Instant) -> bool:

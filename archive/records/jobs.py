@@ -214,3 +214,16 @@ TAKE: Final = (
     .returning(JOBS.c.id, JOBS.c.kind, JOBS.c.lane, JOBS.c.item_id, JOBS.c.sha256, JOBS.c.payload, JOBS.c.attempt)
 )
 """Takes the next job of an agency at a priority, stepping over those that another is taking at this moment."""
+
+_LAST: Final = select(func.max(TURNS.alias("others").c.served_at)).scalar_subquery()
+_FREE: Final = (
+    select(TURNS.c.agency)
+    .where(TURNS.c.lane == bindparam("in_lane"), TURNS.c.agency == bindparam("for"))
+    .with_for_update(skip_locked=True)
+)
+SERVED: Final = (
+    update(TURNS)
+    .where(TURNS.c.lane == bindparam("in_lane"), TURNS.c.agency == _FREE.scalar_subquery())
+    .values(served_at=case((bindparam("at") <= _LAST, _LAST + 1), else_=bindparam("at")))
+)
+"""Puts an agency behind all others, whatever the clock says; not at all if another claim is doing so at this moment."""

@@ -115,6 +115,13 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.05)
 
 
+def encode(clip: Path, made: Path) -> None:
+    """Transcode a clip as a rendition is made, with one thread."""
+    argv = ["ffmpeg", "-v", "error", "-threads", "1", "-filter_threads", "1", "-i", clip]
+    argv += ["-c:v", "libx264", "-preset", "medium", "-threads", "1", "-f", "mp4", "-y", made]
+    subprocess.run(argv, check=True)
+
+
 def work(held: Resources, job: jobs.ClaimedJob, report) -> Callable[..., None]:
     """Do what the job's payload says, put bytes that only this attempt makes, and give what publishes them."""
     number, do = int(job.payload["n"]), str(job.payload["do"])
@@ -127,7 +134,10 @@ def work(held: Resources, job: jobs.ClaimedJob, report) -> Callable[..., None]:
     while do == "deaf" and not here.with_suffix(".go").exists():
         time.sleep(0.02)
     made = held.settings.data_dir / f"{number}-{job.attempt}-{os.getpid()}"
-    made.write_bytes(f"{number} {job.attempt} {os.getpid()}".encode())
+    if do == "encode":
+        encode(held.settings.data_dir / "clip.mp4", made)
+    else:
+        made.write_bytes(f"{number} {job.attempt} {os.getpid()}".encode())
     digest = Digest.of(made.read_bytes())
     key = f"derived/{digest.hex}"
     held.store.put(key, made, digest)
