@@ -32,6 +32,7 @@ from archive.adapters.spool import Spool
 from archive.core.errors import Unavailable
 from archive.core.instant import Instant
 from archive.ports import Bell, ObjectStore
+from archive.records.gathering import Gathering
 from archive.records.migrations import head, upgrade
 from archive.records.postgresql import examine, open_postgresql
 from archive.records.session import Result, Tries, Turns, open_sqlite, reading
@@ -193,7 +194,7 @@ def _production(settings: Settings) -> Resources:
     return Resources(
         settings=settings,
         engine=engine,
-        turns=Tries(engine),
+        turns=Gathering(engine),
         store=store,
         spool=Spool(settings.data_dir / "spool", floor=settings.free_space_floor),
         signer=open_signer(settings.keys, name=settings.signer_name),

@@ -70,9 +70,9 @@ def writing(engine: Engine) -> Iterator[Session]:
     Raises:
         Unavailable: the database (PostgreSQL) broke it off; asked again, it may go through, or turn out to have gone through.
     """
-    with _begun(engine) as connection, Session(connection, expire_on_commit=False) as session:
+    with begun(engine) as connection, Session(connection, expire_on_commit=False) as session:
         yield session
-        _end(session)
+        ended(session)
 
 
 def at_last(session: Session, do: Callable[[], None]) -> None:
@@ -80,7 +80,8 @@ def at_last(session: Session, do: Callable[[], None]) -> None:
     session.info.setdefault(_LAST, []).append(do)
 
 
-def _end(session: Session) -> None:
+def ended(session: Session) -> None:
+    """Do what was put off to the end of the transaction; for this ring."""
     session.flush()
     for do in session.info.pop(_LAST, ()):
         do()
@@ -88,7 +89,7 @@ def _end(session: Session) -> None:
 
 
 @contextmanager
-def _begun(engine: Engine) -> Iterator[Connection]:
+def begun(engine: Engine) -> Iterator[Connection]:
     """Give a connection in a writing transaction, on SQLite once it is this writer's turn."""
     if is_postgresql(engine):
         with as_faults(), engine.begin() as connection:
@@ -228,7 +229,7 @@ class Turns:
                 with writing(self._engine) as session:
                     batch[0].result = batch[0].run(session)
                 return
-            with _begun(self._engine) as connection:
+            with begun(self._engine) as connection:
                 for work in batch:
                     self._do(connection, work)
         except BaseException as error:
@@ -247,6 +248,6 @@ class Turns:
                 Session(connection, expire_on_commit=False, join_transaction_mode="rollback_only") as session,
             ):
                 work.result = work.run(session)
-                _end(session)
+                ended(session)
         except Exception as error:  # noqa: BLE001 - raised where it belongs, in the thread that asked
             work.error = error
