@@ -43,13 +43,15 @@ class Promise:
 def due(known: Known, *, now: Instant, started: bool = False) -> list[Promise]:
     """Return what is due; `started` says that a scheduler has just begun, upon which stores are tried before their day is over.
 
-    A trial that failed because a store did not answer is promised again every hour until one succeeds.
+    A trial that meets a store which is away waits for it, so one for each day is enough; beginning promises one an hour at most.
     """
     day, hour = iso(now)[:10], iso(now)[11:13]
     found = [Promise("prune", {"day": day})]
     if known.stores:
-        age = TRIED_AT_START if started else TRIED_EVERY
-        if known.tried is None or not 0 <= now - known.tried < age:
+        age = None if known.tried is None else now - known.tried
+        if age is None or not 0 <= age < TRIED_EVERY:
+            found.append(Promise("canary", {"day": day}))
+        elif started and age >= TRIED_AT_START:
             found.append(Promise("canary", {"day": day, "hour": hour}))
         found.append(Promise("extend_locks", {"day": day}))
     if known.replica:

@@ -359,14 +359,14 @@ class _Trial:
                 got = self._pool.urlopen(method, url.geturl(), headers=signed, body=body or None)
             except (HTTPError, OSError) as why:
                 if attempt + 1 == _TRIES:
-                    raise Unavailable(store=self._target.endpoint, why=type(why).__name__) from why
+                    raise Unavailable(what="store", store=self._target.endpoint, why=type(why).__name__) from why
                 continue
             self._note(got.headers, began)
             if got.status < _SERVER or got.status == _NOT_IMPLEMENTED:
                 return _Answer(
                     got.status, {k.lower(): v for k, v in got.headers.items()}, got.data.decode("utf-8", errors="replace")
                 )
-        raise Unavailable(store=self._target.endpoint, why="busy")
+        raise Unavailable(what="store", store=self._target.endpoint, why="busy")
 
     def _note(self, headers: Mapping[str, str], began: Instant) -> None:
         """Note how far the store's clock is from ours; its header has whole seconds, so half a second is added."""
