@@ -133,6 +133,7 @@ def carry_over(session: Session, *, item_id: int) -> None:
     if item is None:
         return
     hold(session, Noun.BYTES, item.sha256)
+    session.flush()  # a refresh drops what is not written yet: what the examination has just found, among others
     session.refresh(item)
     if item.technical.get("repair"):
         _carry(item)
