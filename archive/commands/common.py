@@ -12,6 +12,9 @@ import click
 from archive import failpoints
 from archive.settings import BadSettings, Settings, read
 
+REFUSED, MISUSE, FAULT = 1, 2, 3
+"""Exit codes beside 0."""
+
 DATA = click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Data directory (LIUHEN_DATA_DIR).")
 
 

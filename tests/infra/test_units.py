@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archive.cli import cli
+from archive.cli import COMMANDS
 from archive.settings import PREFIX, SECRETS, Settings
 
 UNITS = Path(__file__).parents[2] / "infra" / "systemd"
@@ -34,7 +34,7 @@ def test_the_program_takes_what_the_unit_says(name):
     text = (UNITS / f"liuhen-{name}.service").read_text("utf-8")
     (command,) = re.findall(r"^ExecStart=/opt/liuhen/bin/liuhen (\w+)", text, re.MULTILINE)
     assert command == {"web": "serve", "worker": "work", "beat": "beat"}[name]
-    assert command in cli.commands
+    assert command in COMMANDS
     given = dict(pair.split("=", 1) for line in re.findall(r"^Environment=(.*)$", text, re.MULTILINE) for pair in line.split())
     credentials = dict(line.split(":", 1) for line in re.findall(r"^LoadCredential=(.*)$", text, re.MULTILINE))
     for variable, value in given.items():
