@@ -129,10 +129,15 @@ class Settings(BaseModel):
     lock_days: int = Field(default=30, ge=1, le=36500, description="Days that an original is locked (COMPLIANCE) at its put.")
     direct_uploads: bool = Field(default=False, description="Let stations send large files straight to the object store.")
     direct_from_bytes: int = Field(
-        default=64 * 2**20, ge=1, description="Size from which a station's file goes straight to the store; a smaller one comes here."
+        default=64 * 2**20,
+        ge=1,
+        description="Size from which a station's file goes straight to the store: several parts at once pay for the requests more from two parts on.",
     )
     direct_part_bytes: int = Field(
-        default=32 * 2**20, ge=5 * 2**20, le=5 * 2**30, description="Size of the parts in which it goes there."
+        default=32 * 2**20,
+        ge=5 * 2**20,
+        le=5 * 2**30,
+        description="Size of the parts in which it goes there: little enough to send again, and the request for each costs a fiftieth of sending it.",
     )
     replica_endpoint: str = Field(
         default="", description="A second object store that gets a copy of every original; empty: none."
