@@ -40,15 +40,20 @@ PRUNED: Final = 1000
 
 
 def canary(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
-    """Try every store out and keep what that showed.
+    """Try every store out and keep what that showed; a second store that does not answer is left for tomorrow.
 
     Raises:
-        Unavailable: a store did not answer.
+        Unavailable: the first store did not answer.
     """
     facts: dict[str, dict[str, Json]] = {}
     for name, target in tried(resources.settings).items():
-        report(1000 * len(facts) // 2, "trying")
-        facts[name] = s3_probe.try_out(target, token=f"{job.id}-{job.attempt}-{resources.now()}", clock=resources.now)
+        report(500 * len(facts), "trying")
+        try:
+            facts[name] = s3_probe.try_out(target, token=f"{job.id}-{job.attempt}-{resources.now()}", clock=resources.now)
+        except Unavailable as why:
+            if name == resources.settings.store_name:
+                raise
+            log.warning("the object store %s could not be tried: %s", name, why)
 
     def publish(session: Session, now: Instant) -> None:
         for name, shown in sorted(facts.items()):
