@@ -131,13 +131,15 @@ class Settings(BaseModel):
     direct_from_bytes: int = Field(
         default=64 * 2**20,
         ge=1,
-        description="Size from which a station's file goes straight to the store: several parts at once pay for the requests more from two parts on.",
+        description="Size from which a station's file goes straight to the store: "
+        "several parts at once pay for the requests more from two parts on.",
     )
     direct_part_bytes: int = Field(
         default=32 * 2**20,
         ge=5 * 2**20,
         le=5 * 2**30,
-        description="Size of the parts in which it goes there: little enough to send again, and the request for each costs a fiftieth of sending it.",
+        description="Size of the parts in which it goes there: little enough to send again, "
+        "and the request for each costs a fiftieth of sending it.",
     )
     replica_endpoint: str = Field(
         default="", description="A second object store that gets a copy of every original; empty: none."
