@@ -85,8 +85,9 @@ def _resolved(words):
         if word.startswith("-"):
             assert word in {name for option in command.params for name in option.opts}, word
         elif isinstance(command, click.Group):
-            assert word in command.commands, word
-            command = command.commands[word]
+            found = command.get_command(click.Context(command), word)
+            assert found is not None, word
+            command = found
     assert not isinstance(command, click.Group)
     return command
 
