@@ -32,7 +32,7 @@ TABLES: Final[dict[str, tuple[str, str, str]]] = {
     "hosts": ("siud", "s", "s"),
     "uploads": ("siu", "su", "s"),
     "quarantine": ("si", "si", "s"),
-    "objects": ("si", "siu", "s"),
+    "objects": ("siu", "siu", "s"),
     "items": ("si", "siu", "s"),
     "serials": ("siu", "siu", "s"),
     "renditions": ("s", "siu", "s"),
