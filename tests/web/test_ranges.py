@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from archive.adapters.local_store import LocalStore
 from archive.core.digest import Digest, original_key
 from archive.core.errors import Mismatch, RangeUnsatisfiable
 from archive.web.api import ranges
+from tests.contract.stores import STORES
 from tests.serving import served
 
 BYTES = bytes(number * 7 % 251 for number in range(3_000_017))
@@ -22,18 +22,18 @@ TAG = f'"{DIGEST}"'
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
+@pytest.fixture(scope="module", params=STORES)
+def shelf(request, tmp_path_factory):
     base = tmp_path_factory.mktemp("ranges")
     (base / "source").write_bytes(BYTES)
-    store = LocalStore(base / "store")
-    store.put(KEY, base / "source", DIGEST)
-    return store
+    with STORES[request.param](base) as made:
+        yield made.store, made.store.put(KEY, base / "source", DIGEST).version
 
 
 @pytest.fixture(scope="module")
-def client(store):
-    facts = {"size": len(BYTES), "etag": DIGEST.hex, "media_type": "video/mp4"}
+def client(shelf):
+    store, version = shelf
+    facts = {"size": len(BYTES), "etag": DIGEST.hex, "media_type": "video/mp4", "version": version}
 
     def play(request):
         return ranges.capped(request, store, KEY, **facts)
@@ -43,7 +43,7 @@ def client(store):
         return ranges.whole(request, store, KEY, **facts, filename='现场 检查;1".mp4', x_accel_prefix=prefix)
 
     def empty(request):
-        return ranges.capped(request, store, KEY, size=0, etag="0" * 64, media_type="text/plain")
+        return ranges.capped(request, store, KEY, version=version, size=0, etag="0" * 64, media_type="text/plain")
 
     def refused(_request, error):
         return JSONResponse({"code": error.code}, 416)
@@ -153,10 +153,11 @@ def test_an_empty_object_plays_as_nothing(client):
     assert (answer.status_code, answer.content) == (200, b"")
 
 
-def test_a_truncated_object_is_never_passed_off_as_whole(store):
+def test_a_truncated_object_is_never_passed_off_as_whole(shelf):
+    store, version = shelf
     request = Request({"type": "http", "method": "GET", "headers": [(b"range", f"bytes={len(BYTES) - 1}-".encode())]})
     with pytest.raises(Mismatch):
-        ranges.capped(request, store, KEY, size=len(BYTES) + 9, etag="x", media_type="a/b")
+        ranges.capped(request, store, KEY, version=version, size=len(BYTES) + 9, etag="x", media_type="a/b")
 
 
 @given(st.text(max_size=60))
