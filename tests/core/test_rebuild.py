@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archive.core.media import rebuild, remake
@@ -20,6 +21,7 @@ def reader(data: bytes):
     return lambda offset, count: data[offset : offset + count]
 
 
+@functools.cache
 def likeness(healthy: Path) -> rebuild.Likeness:
     data = healthy.read_bytes()
     index = index_of(outline("mov", len(data), reader(data)), len(data), reader(data))
@@ -88,6 +90,7 @@ def test_no_bytes_make_the_walk_fail_or_run_on(junk: bytes, shape: int):
     assert remake.head(like, found)
 
 
+@settings(max_examples=settings().max_examples // 3)  # each learns from a whole recording
 @given(st.data())
 def test_a_hurt_index_makes_no_reader_fail(data: st.DataObject):
     whole = recorded("aac.mp4").read_bytes()
