@@ -80,6 +80,7 @@ def test_a_file_of_other_settings_is_no_sibling(tmp_path: Path):
     assert not any(found.keys)
 
 
+@settings(max_examples=settings().max_examples // 3)  # a walk looks at every byte
 @given(st.binary(max_size=4096), st.integers(0, 3))
 def test_no_bytes_make_the_walk_fail_or_run_on(junk: bytes, shape: int):
     like = likeness(recorded("aac.mp4"))
