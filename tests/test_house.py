@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
 import pkgutil
 import re
 import subprocess
 import tomllib
 from pathlib import Path
-
-import pytest
 
 import archive
 import workers
@@ -83,21 +80,6 @@ def coded_errors() -> dict[str, list[str]]:
         if "code" in vars(error):
             codes.setdefault(error.code, []).append(f"{error.__module__}.{error.__qualname__}")
     return codes
-
-
-@pytest.mark.timeout(900)
-def test_the_readme_s_commands_run() -> None:
-    commands = shell_commands("README.md")
-    assert commands == ["make demo", "make test"]
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "LIUHEN_"))}
-    for command in commands:
-        if command == "make test":
-            continue  # that is what runs this
-        run = f"{command} DEMO=--check" if command == "make demo" else command
-        done = subprocess.run(
-            run.split(), cwd=ROOT, env=outside, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{run} ended with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
 
 
 def test_both_readmes_show_the_same_commands() -> None:
