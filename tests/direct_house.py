@@ -20,7 +20,6 @@ import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
-from archive import failpoints
 from archive.actions import station
 from archive.adapters import s3_buckets, signing
 from archive.adapters.copies import Copies
@@ -35,40 +34,20 @@ from archive.core.jobs import LANES
 from archive.core.manifest import Carrier, Manifest
 from archive.resources import Resources, opened
 from archive.settings import read
-from archive.web import straight
 from archive.web.app import create_app
 from tests.services import S3
-from workers.embedded import take_over
 from workers.handlers import HANDLERS
 from workers.runner import run_next
 
 MIB = 2**20
 PART = 5 * MIB
 """The least that an S3 store takes as a part."""
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 TUS = {"Tus-Resumable": "1.0.0"}
 CAN = {**TUS, "Liuhen-Direct": "1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Store:
-    """Where a store is, to be handed to another process."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str
-    originals: str
-    derived: str
-    incoming: str
-
-    @classmethod
-    def of(cls, s3: S3) -> Store:
-        """Return what another process needs to know of the run's store."""
-        return cls(s3.endpoint, s3.access_key, s3.secret_key, s3.originals, s3.derived, s3.incoming)
-
-
 @contextmanager
-def house(directory: Path, s3: S3 | Store, **settings: Any) -> Iterator[Resources]:
+def house(directory: Path, s3: S3, **settings: Any) -> Iterator[Resources]:
     """Give an archive's resources with a real store; `settings` beyond the test's own."""
     known = read({}, data_dir=directory, agency="131102", free_space_floor=0)
     known = known.model_copy(
@@ -227,27 +206,3 @@ def speaker(resources: Resources, *, name: str = "dock-1", key: Ed25519PrivateKe
             caller = station.by_token(session, token=token, now=resources.now())
         assert isinstance(caller, StationCaller)
         yield Speaker(resources, name, key, headers, store, caller, create_app(resources))
-
-
-def die(directory: Path, store: Store, content: bytes, signed: bytes, failpoint: str) -> None:
-    """Live a life of station, web host and worker that ends at this failpoint by `os._exit`, in a process of its own."""
-    failpoints.arm(failpoint)
-    with house(directory, store) as resources:
-        live(resources, content, signed)
-    failpoints.arm(None)
-
-
-def live(resources: Resources, content: bytes, signed: bytes) -> str:
-    """Do all that is left to do for these bytes, and return the upload; all that the station knows is its manifest."""
-    take_over(resources)
-    with speaker(resources, key=KEY) as dock:
-        upload = dock.create(content, signed=Digest.of(signed)).headers["Location"].rpartition("/")[2]
-        standing = dock.standing(upload)
-        if standing["state"] == "receiving":
-            for number, start in enumerate(range(0, len(content), PART), 1):
-                if [number, PART] not in standing["parts"]:
-                    dock.send(upload, number, content[start : start + PART])
-            assert dock.complete(upload).status_code == 200
-    work(resources, lanes=("verify",))
-    straight.sweep(resources, resources.now())
-    return upload

@@ -1,10 +1,10 @@
-"""Claims about taking in what a station sent straight to the store: dead at any line, twice at once, and with a store that has lost it."""
+"""Claims about taking in what a station sent straight to the store: twice at once, and with a store that has lost it.
 
-import multiprocessing
-import re
+That a power cut at any line is gone on from is the crash matrix's to show (tests/journeys/test_crash_matrix.py).
+"""
+
 import secrets
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,98 +12,29 @@ from archive.actions import direct, jobs
 from archive.adapters.s3_incoming import incoming_key
 from archive.core.digest import Digest, original_key
 from archive.core.errors import LeaseLost, Unavailable
-from archive.core.instant import HOUR, Instant
-from archive.records.items import Item, StoredObject
+from archive.core.instant import Instant
+from archive.records.items import Item
 from archive.records.jobs import Job
-from archive.records.uploads import Quarantined
 from archive.web import straight
-from tests.direct_house import KEY, MIB, Store, die, house, live, speaker, work
+from tests.direct_house import MIB, house, speaker, work
 from tests.services import fresh_buckets
 from workers import taking_in
 
-SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["tests.direct_house"])
-LIFE = 120
-POINTS = [
-    "upload.created", "direct.begun", "direct.kept", "direct.completed", "direct.arrived", "job.claimed", "take_in.read", "take_in.adopted",
-    "job.published", "job.committed", "direct.expired", "direct.cleared",
-]  # fmt: skip
-ASIDE = ["take_in.set_aside", "job.published"]
-OTHERS = {"direct.superseded"}
-
 
 @pytest.fixture(scope="module")
-def store():
-    return Store.of(fresh_buckets())
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory, store):
-    with house(tmp_path_factory.mktemp("direct") / "data", store) as resources:
+def archive(tmp_path_factory):
+    with house(tmp_path_factory.mktemp("direct") / "data", fresh_buckets()) as resources:
         yield resources
 
 
 @pytest.fixture(scope="module")
 def dock(archive):
-    with speaker(archive, key=KEY) as station:
+    with speaker(archive) as station:
         yield station
 
 
 def fresh(size=3 * MIB):
     return secrets.token_bytes(size)
-
-
-def dies(*arguments):
-    """Live a life in another process, and say how it ended."""
-    process = SPAWN.Process(target=die, args=arguments)
-    process.start()
-    process.join(LIFE)
-    code = process.exitcode
-    process.close()
-    return code
-
-
-def left_in(resources):
-    return [key for key, _, _ in resources.incoming.begun()] + [key for key, _ in resources.incoming.objects()]
-
-
-def items(resources, data):
-    with resources.reading() as session:
-        return session.query(Item).filter_by(sha256=Digest.of(data).hex).all()
-
-
-@pytest.mark.parametrize("failpoint", POINTS)
-def test_a_power_cut_anywhere_is_followed_by_one_item_with_these_bytes(archive, store, failpoint):
-    content = fresh()
-    assert dies(archive.settings.data_dir, store, content, content, failpoint) == 137, "the failpoint was not reached"
-    live(archive, content, content)
-    (item,) = items(archive, content)
-    assert item.verified_at is not None
-    with archive.reading() as session:
-        version = session.get(StoredObject, item.sha256).version_id
-        states = jobs.counts(session)
-        assert (states["waiting"], states["running"], states["dead"]) == (states["waiting"], 0, 0)
-    assert b"".join(archive.store.reread(original_key(Digest.of(content)), version=version)) == content
-    straight.sweep(archive, Instant(archive.now() + 2 * HOUR))
-    assert left_in(archive) == []
-
-
-@pytest.mark.parametrize("failpoint", ASIDE)
-def test_a_power_cut_anywhere_is_followed_by_one_refusal_of_other_bytes(archive, store, failpoint):
-    content, signed = fresh(), fresh()
-    assert dies(archive.settings.data_dir, store, content, signed, failpoint) == 137, "the failpoint was not reached"
-    upload = live(archive, content, signed)
-    assert items(archive, content) == items(archive, signed) == []
-    with archive.reading() as session:
-        assert session.get(Quarantined, upload).actual_sha256 == Digest.of(content).hex
-    assert left_in(archive) == []
-
-
-def test_every_place_at_which_a_direct_upload_may_break_off_is_tried():
-    root = Path(__file__).resolve().parents[2]
-    sources = [path.read_text("utf-8") for folder in ("archive", "workers") for path in (root / folder).rglob("*.py")]
-    named = {point for source in sources for point in re.findall(r'failpoint\("((?:direct|take_in)\.\w+)"\)', source)}
-    assert named == {point for point in [*POINTS, *ASIDE] if point.startswith(("direct.", "take_in."))} | OTHERS
 
 
 def test_two_workers_that_take_in_the_same_at_once_make_one_item(archive, dock):
