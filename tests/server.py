@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from archive.demo.server import Server
 from tests import services
@@ -47,7 +47,8 @@ def production(keys: Path) -> Iterator[dict[str, str]]:
 
 
 def production_on(database: str, vhost: str, buckets: services.S3, *, keys: Path) -> dict[str, str]:
-    """Return the settings of a production archive on these engines."""
+    """Return the settings of a production archive on these engines, whose buckets are made."""
+    buckets.make()
     return {
         "LIUHEN_PROFILE": "production",
         "LIUHEN_DATABASE_URL": services.as_role(database, services.ROLES.web),
@@ -76,6 +77,13 @@ class RunningServer(Server):
         for program in self.beside:
             url = program.environment["LIUHEN_DATABASE_URL"]
             program.environment["LIUHEN_DATABASE_URL"] = url.replace(services.ROLES.web, services.ROLES.worker)
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as undone:
+            undone.push(self._engines)
+            super().__enter__()
+            undone.pop_all()
+        return self
 
     def __exit__(self, *_: object) -> None:
         with self._engines:
