@@ -111,13 +111,15 @@ class S3Client:
         self._pool.clear()
 
     def again(self, ask: Callable[[], Result], *, key: str) -> Result:
-        """Return what a request gives that may be repeated, repeating it while the store does not answer."""
+        """Return what a request gives that may be repeated, repeating it while the store does not answer and there is time."""
+        began = time.monotonic()
         for attempt in range(1, self.patience.tries + 1):
             try:
                 with as_faults(key):
                     return ask()
             except Unavailable as fault:
-                if attempt == self.patience.tries or isinstance(fault, StoreRefuses | DiskFull):
+                late = time.monotonic() - began > self.patience.too_late
+                if late or attempt == self.patience.tries or isinstance(fault, StoreRefuses | DiskFull):
                     raise
                 time.sleep(self.patience.pause * 4 ** (attempt - 1))
         raise AssertionError

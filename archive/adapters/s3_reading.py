@@ -58,7 +58,7 @@ class Reading(Iterator[bytes]):
         Raises:
             Unavailable: the rest cannot be had.
         """
-        tries = 0
+        tries, began = 0, time.monotonic()
         while self._stop is None or self._at < self._stop:
             try:
                 piece = self._piece()
@@ -67,7 +67,8 @@ class Reading(Iterator[bytes]):
             except Unavailable:
                 self._drop()
                 tries, self._breaks = tries + 1, self._breaks + 1
-                if tries >= self._client.patience.tries or self._breaks >= _MOST_BREAKS:
+                late = time.monotonic() - began > self._client.patience.too_late
+                if late or tries >= self._client.patience.tries or self._breaks >= _MOST_BREAKS:
                     raise
                 time.sleep(self._client.patience.pause * 4 ** (tries - 1))
             else:

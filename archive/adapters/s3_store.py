@@ -34,7 +34,7 @@ from archive.adapters.s3_client import PART_SIZE, Lock, Part, S3Client, Stat
 from archive.adapters.s3_keys import ORIGINALS, Buckets, entry, named, promised
 from archive.adapters.s3_reading import PIECE, Reading
 from archive.adapters.s3_sending import Sender, Target, filled, opened
-from archive.adapters.s3_wire import as_faults
+from archive.adapters.s3_wire import as_faults, waiting
 from archive.core.digest import Digest
 from archive.core.errors import DiskFull, Fault, Malformed, Mismatch, NotAllowed, ObjectMissing, StoreRefuses, Unavailable
 from archive.core.instant import DAY, Instant
@@ -91,6 +91,18 @@ class S3Store:
             version = self._sent(bucket, key, source, digest)
             failpoint("put.done")
             return Placed(found, version)
+
+    def put_new(self, key: str, source: Path, digest: Digest) -> Placed:
+        """Make bytes durable that nobody has put before, as far as is known: as `put`, but without asking the store first.
+
+        If the name was there after all, it has one version more, which is as good.
+        """
+        bucket = self.buckets.of(key)
+        with self._alone(key):
+            failpoint("put.began")
+            version = self._sent(bucket, key, source, digest)
+            failpoint("put.done")
+            return Placed(Put.WRITTEN, version)
 
     def adopt(self, incoming: str, key: str, digest: Digest, *, version: str) -> Placed:
         """Move what lies under an incoming key to its name as an original, within the store, with its lock.
@@ -149,7 +161,8 @@ class S3Store:
         if not there.version:
             raise StoreRefuses(what="store", key=key, why="the bucket keeps no versions")
         try:
-            if self._reads_as(bucket, key, there, digest):
+            # What came wrong once is read again: that the store's copy is bad goes on record.
+            if self._reads_as(bucket, key, there, digest) or self._reads_as(bucket, key, there, digest):
                 self._lock(bucket, key, there.version)
                 return Placed(Put.ALREADY, there.version)
         except ObjectMissing:
@@ -191,7 +204,7 @@ class S3Store:
 
             return self._made(bucket, key, digest, sum(part.size for part in parts), send, looked=True)
         except BaseException:
-            with suppress(Fault):
+            with suppress(Fault), waiting(self.client.patience.connect):
                 self.client.abort(bucket, key, upload)
             raise
 

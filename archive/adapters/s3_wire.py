@@ -4,7 +4,7 @@ The MinIO SDK signs, builds addresses and reads answers. What it decides for its
 
 - **Retries**: none inside (urllib3's would send a put twice and make two versions); `S3Client` repeats what is safe to repeat.
 - **Timeouts**: connecting, and each 256 KiB that is sent, `Patience.connect`; waiting for an answer or for the next bytes of one,
-  `Patience.answer`, or `Patience.long_answer` where the store itself has work to do. A frozen store costs a caller tries x seconds.
+  `Patience.answer`, or `Patience.long_answer` where the store itself has work to do. A frozen store costs a caller two answers' time.
 - **Bodies** are sent in slices: `sendall` counts its timeout over all it is given, so 16 MiB at once would need a fast network.
 - **Payloads are signed** with their SHA-256 over TLS too (the SDK signs none there and takes an MD5 instead, a third of the speed);
   who knows the digest of a part already gives it, and it is not reckoned again.
@@ -54,6 +54,11 @@ class Patience:
     long_answer: float = 60.0
     tries: int = 3
     pause: float = 0.2
+
+    @property
+    def too_late(self) -> float:
+        """Seconds after which nothing is tried again: silence is waited for twice, a quick no thrice."""
+        return 1.5 * self.answer
 
 
 _answer: ContextVar[float | None] = ContextVar("answer", default=None)
