@@ -175,12 +175,23 @@ def _of_database(connection: Connection) -> Iterator[str]:
     encoding = _show(connection, "server_encoding")
     if encoding != "UTF8":
         yield f"its encoding is {encoding}, not UTF8"
-    collation = connection.exec_driver_sql("SELECT datcollate FROM pg_database WHERE datname = current_database()").scalar()
+    collation = connection.exec_driver_sql(_COLLATION).scalar()
     if collation not in _BYTEWISE:
         yield (
             f"its texts are ordered by {collation}, which another version of the system's library orders otherwise, and every index "
             "on text is then wrong without a word; create it with --template=template0 --locale=C.UTF-8"
         )
+
+
+_COLLATION: Final = """
+    SELECT CASE datlocprovider
+        WHEN 'i' THEN coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
+        WHEN 'b' THEN 'C'
+        ELSE datcollate END
+    FROM pg_database d WHERE datname = current_database()
+"""
+"""The system's library (c) by its locale; ICU (i) by its, which is never bytewise and whose column another release renamed; the server's
+own (b) orders bytewise whatever it is called."""
 
 
 def _of_schema(connection: Connection, revision: str) -> Iterator[str]:

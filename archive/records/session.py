@@ -124,6 +124,7 @@ def reading(engine: Engine) -> Iterator[Session]:
             connection = raw.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with Session(connection, expire_on_commit=False) as session:
                 yield session
+                session.commit()  # nothing was written; a rollback would make the driver forget every statement it has prepared
         return
     with engine.connect() as connection, Session(connection, expire_on_commit=False) as session:
         yield session
