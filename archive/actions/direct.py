@@ -96,7 +96,7 @@ def begin(session: Session, upload_id: str, *, key: str, multipart: str, instead
     return _straight(row)
 
 
-def arrive(session: Session, upload_id: str, *, version: str, now: Instant) -> str:
+def arrive(session: Session, upload_id: str, *, version: str, agency: str, now: Instant) -> str:
     """Put it on record that all bytes are in the store as this version, promise to take them in, and return the state.
 
     Asking again changes nothing.
@@ -112,7 +112,7 @@ def arrive(session: Session, upload_id: str, *, version: str, now: Instant) -> s
     row.state = "arrived"
     row.multipart = {**(row.multipart or {}), "version": version}
     session.flush()
-    _promise(session, row, now=now)
+    _promise(session, row, agency=agency, now=now)
     return row.state
 
 
@@ -179,7 +179,7 @@ def unwanted(session: Session, held: Iterable[str]) -> list[str]:
     return sorted(set(held) - wanted)
 
 
-def promise_again(session: Session, *, now: Instant) -> list[str]:
+def promise_again(session: Session, *, agency: str, now: Instant) -> list[str]:
     """Promise anew to take in what has arrived and whose last promise failed a while ago; return the uploads.
 
     A job gives up after a few tries; bytes that a station is waiting for are not to lie there until somebody notices.
@@ -190,16 +190,17 @@ def promise_again(session: Session, *, now: Instant) -> list[str]:
         latest = session.scalar(select(Job).where(Job.key == _job_key(row)))
         failed = latest is None or (latest.state in {"dead", "done"} and (latest.ended_at or 0) + ROUND <= now)
         if row.state == "arrived" and failed:
-            _promise(session, row, now=now)
+            _promise(session, row, agency=agency, now=now)
             again.append(row.id)
     return again
 
 
-def _promise(session: Session, row: Upload, *, now: Instant) -> None:
+def _promise(session: Session, row: Upload, *, agency: str, now: Instant) -> None:
     """Promise the next round of taking an upload in; each is a job of its own, since a job is promised once."""
     row.multipart = {**(row.multipart or {}), "round": int((row.multipart or {}).get("round", 0)) + 1}
     session.flush()
-    jobs.enqueue(session, kind="take_in", payload={"upload": row.id, "round": row.multipart["round"]}, now=now)
+    work = {"upload": row.id, "round": row.multipart["round"]}
+    jobs.enqueue(session, kind="take_in", payload=work, whose=(agency, f"station:{row.station_id}"), now=now)
 
 
 def _job_key(row: Upload) -> str:

@@ -91,14 +91,16 @@ def enqueue(
     item_id: int | None = None,
     sha256: str | None = None,
     payload: Mapping[str, Any] | None = None,
+    whose: tuple[str, str] | None = None,
     now: Instant,
 ) -> bool:
     """Promise a job and say whether it is a new one: the same work is promised once, however many promise it at the same moment.
 
     Work is the same if kind, item or bytes, and the payload's values are. Housekeeping is about no item and maybe no bytes: its payload
-    says what makes it another job than the last one, as its day does. It is the archive's own; an item's job is its source's.
+    says what makes it another job than the last one, as its day does. It is the archive's own, unless `whose` names agency and
+    source of what is no item yet; an item's job is its source's.
     """
-    agency, source = _whose(session, item_id)
+    agency, source = whose or _whose(session, item_id)
     work, given = KINDS[kind], dict(payload or {})
     subject = f"item-{item_id}" if kind in PER_ITEM else sha256
     turn = first_turn(lane=work.lane, priority=work.priority, agency=agency, source=source, otherwise=now)

@@ -41,6 +41,9 @@ from archive.records.uploads import receiving as receiving_rows
 
 MAX_NAME = 1024
 
+Draft = Upload
+"""An upload that is not written yet, as `drafted` makes it for `add`."""
+
 
 @dataclass(frozen=True, slots=True)
 class UploadView:
@@ -349,7 +352,7 @@ def _by_manifest(session: Session, row: Upload, *, now: Instant, gone: Collectio
 
 
 def _under_way(session: Session, host: str | None) -> list[Upload]:
-    return [row for row in receiving_rows(session) if not row.direct and host in {None, row.host or ""}]
+    return [row for row in receiving_rows(session) if host is None or (host == (row.host or "") and not row.direct)]
 
 
 def _receiving(session: Session, upload_id: str) -> Upload:

@@ -184,7 +184,7 @@ def sweep(resources: Resources, now: Instant) -> list[str]:
     if incoming is None:
         return []
     with resources.transaction() as session:
-        direct.promise_again(session, now=now)
+        direct.promise_again(session, agency=resources.settings.agency, now=now)
     with resources.transaction() as session:
         direct.expire(session, now=now)
     failpoint("direct.expired")
@@ -213,7 +213,7 @@ def _begin(resources: Resources, incoming: Incoming, found: Straight) -> Straigh
 
 def _arrived(resources: Resources, upload_id: str, version: str) -> str:
     with resources.transaction() as session:
-        state = direct.arrive(session, upload_id, version=version, now=resources.now())
+        state = direct.arrive(session, upload_id, version=version, agency=resources.settings.agency, now=resources.now())
     failpoint("direct.arrived")
     return state
 

@@ -81,7 +81,7 @@ def test_a_promise_that_failed_for_good_is_made_again(archive, dock):
     dock.complete(upload)
     with archive.transaction() as session:
         row = session.query(Job).filter(Job.kind == "take_in", Job.state == "waiting").one()
-        assert row.key == f"take_in:1:{upload}"
+        assert (row.key, row.agency, row.source) == (f"take_in:1:{upload}", "131102", f"station:{dock.caller.id}")
         row.state, row.ended_at = "dead", archive.now()
     straight.sweep(archive, archive.now())
     with archive.reading() as session:

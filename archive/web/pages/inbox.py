@@ -83,6 +83,8 @@ def _arriving(resources: Resources, views: list[upload.UploadView]) -> list[Arri
 
 
 def _offset(resources: Resources, view: upload.UploadView) -> int | None:
+    if view.direct:
+        return None  # how much of it is there is the store's to say, and a page asks no store
     if view.floor is not None:
         return view.floor
     try:
