@@ -194,6 +194,14 @@ class Streams:
         failpoint("parts.completed")
         return Placed(Put.WRITTEN, version)
 
+    def put_new(self, path: Path, digest: Digest) -> Placed:
+        """Put a small file whose bytes nobody has put before, as far as is known.
+
+        Raises:
+            DiskFull, Unavailable: as `put` of a store does.
+        """
+        return self._store.put_new(original_key(digest), path, digest)
+
     def forget(self, upload_id: str) -> None:
         """Let go of an upload: it is in, or is given up. Waits for its parts that are on their way."""
         with self._changed:

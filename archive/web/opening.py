@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -21,10 +22,11 @@ from archive.actions.upload import UploadView
 from archive.adapters import signing
 from archive.core import tus
 from archive.core.access import Caller
-from archive.core.digest import original_key
+from archive.core.digest import Digest, original_key
 from archive.core.errors import PartsApart
 from archive.core.instant import HOUR, Instant
 from archive.failpoints import failpoint
+from archive.ports import Placed
 from archive.resources import Resources
 from archive.web import hosting, intake, streaming
 
@@ -91,27 +93,15 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
         As `create` and `archive.web.intake.finish` do.
     """
     gone = hosting.gone(resources)
-    with resources.reading() as session:
-        found = upload.drafted(
-            session,
-            opening.id,
-            caller=opening.caller,
-            length=opening.asked.length,
-            metadata=opening.metadata,
-            verify=signing.verify,
-            now=opening.now,
-            concat=None,
-            host=resources.settings.web_name,
-            gone=gone,
-        )
-    if isinstance(found, str):
+    found = _draft(resources, opening, gone)
+    if found is None:
         return None
     with resources.spool.laid_down(opening.id, buffers) as (path, digest):
         if found.declared_sha256 not in {None, digest.hex}:
             return None
         failpoint("small.laid_down")
         sniffed = intake.sniffed(path, path.stat().st_size)
-        placed = resources.store.put(original_key(digest), path, digest)
+        placed = _placed(resources, found, path, digest)
         failpoint("small.put")
 
         def accept(session: Session) -> Accepted | None:
@@ -135,6 +125,34 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
         accepted = resources.together(accept)
         failpoint("small.committed")
     return accepted
+
+
+def _draft(resources: Resources, opening: Opening, gone: frozenset[str]) -> upload.Draft | None:
+    """Return the row of an upload that is not there yet; nothing is written."""
+    with resources.reading() as session:
+        found = upload.drafted(
+            session,
+            opening.id,
+            caller=opening.caller,
+            length=opening.asked.length,
+            metadata=opening.metadata,
+            verify=signing.verify,
+            now=opening.now,
+            concat=None,
+            host=resources.settings.web_name,
+            gone=gone,
+        )
+    return None if isinstance(found, str) else found
+
+
+def _placed(resources: Resources, found: upload.Draft, path: Path, digest: Digest) -> Placed:
+    """Put a small file; a store elsewhere is not asked for bytes of which the database knows nothing."""
+    if resources.streams is not None and found.declared_sha256 is not None:
+        with resources.reading() as session:
+            known = upload.in_store(session, digest)
+        if not known:
+            return resources.streams.put_new(path, digest)
+    return resources.store.put(original_key(digest), path, digest)
 
 
 def look_at_parts(resources: Resources, opening: Opening) -> None:
