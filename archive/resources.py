@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from archive.actions.jobs import RING
-from archive.adapters import s3_buckets
+from archive.adapters import s3_buckets, scratch
 from archive.adapters.copies import Copies
 from archive.adapters.doorbell import Doorbell
 from archive.adapters.doorbell_celery import CeleryBell
@@ -94,8 +93,8 @@ class Resources:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """Give an empty directory that is gone afterwards; on the store's file system, so that what is made there is linked, not copied."""
-        with tempfile.TemporaryDirectory(dir=self.settings.data_dir / "scratch", ignore_cleanup_errors=True) as path:
-            yield Path(path)
+        with scratch.held(self.settings.data_dir / "scratch") as path:
+            yield path
 
     def now(self) -> Instant:
         """Read the clock; entry points do so once for each request or job."""

@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, Final
 
+from archive.adapters import scratch
 from archive.adapters.doorbell_celery import TASK, celery_app, queue_of
 from archive.core.jobs import LANES
 from archive.resources import Resources
@@ -68,6 +69,8 @@ def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, asked.hear)
     owner = f"{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(4)}"
+    if left := scratch.clear(resources.settings.data_dir / "scratch"):
+        log.info("cleared %s scratch directories that killed workers left", left)
     hands = Lanes(
         resources,
         handlers,
