@@ -115,7 +115,7 @@ def queue(request, tmp_path):
 
 
 def test_the_files_of_a_full_dock_do_not_keep_another_docks_first_waiting(queue):
-    queue.promise("A", 1, times=200)
+    queue.promise("A", 1, times=80)
     assert {queue.whose() for _ in range(20)} == {("A", 1)}
     queue.promise("A", 2, times=3)
     assert sorted(queue.whose() for _ in range(6)) == [("A", 1)] * 3 + [("A", 2)] * 3
@@ -250,7 +250,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=STEPS)
 def test_the_most_urgent_goes_first_agencies_take_turns_and_nobody_waits_longer_than_a_round_for_each_of_their_own(queue, steps):
     """The whole order, held against a plain account of what waits."""
