@@ -130,7 +130,7 @@ def test_a_dock_that_was_killed_goes_on_with_the_parts_that_are_missing(archive,
     assert ([row.state for row in uploads(archive, data)], items(archive, data)) == (["stored"], 1)
 
 
-@pytest.mark.parametrize("failpoint", ["dock.address_given", "dock.parts_sent", "dock.completed"])
+@pytest.mark.parametrize("failpoint", ["dock.parts_sent", "dock.completed"])
 def test_a_dock_that_dies_anywhere_is_followed_by_one_item(archive, enrolled, card, docked, failpoint):
     data = put(card, "a.bin", LARGE)
     with served(create_app(archive)) as url, working(archive):
