@@ -61,7 +61,7 @@ class Campaign:
 
     def begin(self) -> None:
         """Let the stations dock, behind what their books know."""
-        for credential in self.stack.stations():
+        for credential in self.stack.stations(self.judge):
             book = Book(self.stack.folder / f"{credential.name}.jsonl", credential.name)
             large = credential.name == LARGE
             pause_s = LARGE_PAUSE_S if large else self.pause_s

@@ -10,11 +10,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import json
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -45,12 +43,6 @@ class Credential:
 
     name: str
     key: Ed25519PrivateKey
-
-    @classmethod
-    def of(cls, path: Path) -> Credential:
-        """Return the credential in a file that `liuhen station enrol` wrote."""
-        known = json.loads(path.read_text("utf-8"))
-        return cls(known["station"], Ed25519PrivateKey.from_private_bytes(base64.b64decode(known["private_key"])))
 
 
 class Again(Exception):

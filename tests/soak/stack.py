@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
 
+from archive.actions import station
 from archive.demo.server import Program
 from archive.resources import Resources, opened
 from archive.settings import PREFIX, read
@@ -59,17 +61,26 @@ class Stack(Whole):
             "LIUHEN_S3_ENDPOINT": self.ceph.endpoint,
             "LIUHEN_WEB_NAME": "judge",
         }
-        settings = {**self.settings, **self._common(ROLES.worker), **own}
+        settings = {**self.settings, **self._common(ROLES.web), **own}
         (self.folder / "judge").mkdir(exist_ok=True)
         with opened(read({name: value for name, value in settings.items() if name.startswith(PREFIX)})) as resources:
             yield resources
 
-    def stations(self) -> list[Credential]:
+    def stations(self, judge: Resources) -> list[Credential]:
         """Return the stations, which are enrolled by whoever asks first."""
         found = []
+        with judge.reading() as session:
+            known = {each.name for each in station.stations(session)}
         for name in STATIONS:
-            kept = self.data_dir.parent / f"{self.data_dir.name}.{name}.credential.json"
-            found.append(Credential.of(kept if kept.exists() else self.enrol_station(name)))
+            kept = self.folder / f"{name}.key"
+            if not kept.exists():
+                kept.write_bytes(Ed25519PrivateKey.generate().private_bytes_raw())
+            key = Ed25519PrivateKey.from_private_bytes(kept.read_bytes())
+            if name not in known:
+                with judge.transaction() as session:
+                    public = key.public_key().public_bytes_raw()
+                    station.enrol(session, name=name, public_key=public, by="soak", now=judge.now())
+            found.append(Credential(name, key))
         return found
 
     def set_clocks(self, offset: str) -> None:
