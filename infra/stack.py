@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
+import httpx
 from rich.console import Console
 
 from archive.core.errors import Unavailable
@@ -45,6 +46,10 @@ EVERY_ROLE = (MIGRATE, ROLES.web, ROLES.worker, ROLES.audit)
 FOLDER = Path(f"/var/tmp/liuhen-production-demo-{os.getuid()}")  # noqa: S108 - where PostgreSQL's account can reach it; only a folder we marked is emptied
 HOST_SECONDS = "20"
 """After which a web process that is silent counts as gone; shorter than shipped, so that one can watch it."""
+
+
+TRIED_WITHIN_S = 120
+"""A worker tries the store out as soon as the beat asks for it; a web process looks at what came of it once a minute."""
 
 
 class StackFailed(Unavailable):
@@ -160,6 +165,19 @@ class Stack(Server):
             if program.running:
                 Daemon(prepared(self.folder / PROGRAMS), program.log.stem).adopt(program.process.pid)
 
+    def flaws(self) -> dict[str, str | None]:
+        """Return whether the object store was seen to refuse what it must, and whether every web host is there."""
+        said = ""
+        deadline = time.monotonic() + TRIED_WITHIN_S
+        while said != "holds" and time.monotonic() < deadline:
+            said = httpx.get(f"{self.web_url}/healthz", timeout=10, trust_env=False).json()["stores"]
+            time.sleep(0.5)
+        silent = [name for name, port in self.web_ports.items() if not _ready(port)]
+        return {
+            "对象存储拒绝删除与缩短锁定 the object store refuses to delete and to shorten": None if said == "holds" else said,
+            "各网页进程在岗 every web process answers": f"not {', '.join(silent)}" if silent else None,
+        }
+
     def addresses(self) -> list[tuple[str, str]]:
         """Return where the parts are."""
         return [
@@ -179,6 +197,12 @@ def end_what_was_left(folder: Path) -> None:
     for recorded in folder.glob("engines/*/*.pid"):
         if recorded.stem == "nginx" or (recorded.parent / STATE).exists():
             Daemon(recorded.parent, recorded.stem).kill()
+
+
+def _ready(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=10, trust_env=False).status_code == httpx.codes.OK
+    return False
 
 
 def _timed(act: Callable[[], None]) -> float:

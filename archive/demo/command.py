@@ -119,6 +119,7 @@ def checked(console: Console, house: Callable[[Path], Server]) -> int:
             with run.running(server, console):
                 done = run.show(folder, server, console)
                 found = checks.verify(server, done)
+                found += [checks.Check(what, flaw) for what, flaw in server.flaws().items()]
             found.append(checks.fsck(server))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -169,6 +169,10 @@ class Server:
         """Have running what the server stands on, for as long as the block takes; embedded it needs nothing."""
         yield
 
+    def flaws(self) -> dict[str, str | None]:
+        """Return what must hold of what the server stands on, each with what speaks against it; asked while it runs."""
+        return {}
+
     def addresses(self) -> list[tuple[str, str]]:
         """Return what else there is to see, and where."""
         return []
