@@ -35,7 +35,7 @@ PATIENCE = 120.0
 """Seconds for which a worker holds what it found against a database that does not answer: a restart takes less, and a copy of the job that
 began meanwhile fences it off."""
 
-Publish = Callable[[Session, Instant], None]
+Publish = Callable[[Session, Instant], object]
 """Writes what a job found, in the transaction that finishes it and at its time: what began earlier is not on record as earlier. It is
 called again in another transaction if that one was broken off."""
 
