@@ -72,4 +72,4 @@ def by_sdk(endpoint: str, access: str, secret: str, bucket: str, file: str) -> f
 
 
 if __name__ == "__main__":
-    print({"dock": by_dock, "sdk": by_sdk}[sys.argv[1]](*sys.argv[2:]))
+    print(by_dock(*sys.argv[2:]) if sys.argv[1] == "dock" else by_sdk(*sys.argv[2:]))
