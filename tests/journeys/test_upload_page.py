@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import httpx
-    from playwright.sync_api import Browser, Locator, Page, Request
+    from playwright.sync_api import Browser, Locator, Page, Request, Route
 
 pytestmark = needs_chromium
 
@@ -224,6 +224,32 @@ def test_an_upload_goes_on_when_the_server_is_killed_and_comes_back(office: Offi
     assert sent.created == 1
     assert sent.offsets[0] == 0
     assert sent.offsets[-1] > 2 * MB, "what had arrived is not sent again"
+    assert office.item(kept)["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
+
+
+def test_an_upload_whose_host_is_gone_is_sent_anew_without_anybody_asking(office: Office, tmp_path: Path) -> None:
+    film = blob(tmp_path / "moved.bin", 9 * MB, seed=5)
+    gone: list[str] = []
+    told = {"status": 410, "code": "host_gone", "again": False, "facts": {}}
+
+    def answer(route: Route) -> None:
+        asked = route.request
+        if asked.method == "PATCH" and not gone:
+            gone.append(asked.url)
+        if gone and asked.url == gone[0]:
+            route.fulfill(
+                status=410, headers={"Tus-Resumable": "1.0.0"}, content_type="application/problem+json", body=json.dumps(told)
+            )
+        else:
+            route.continue_()
+
+    with office.page() as (page, sent):
+        page.route("**/api/v1/uploads/*", answer)
+        page.set_input_files("[data-part=files]", [film])
+        page.click("[data-part=start]")
+        state(page, film.name, "已校验", within_s=30)
+        kept = number(page, film.name)
+    assert sent.created == 2
     assert office.item(kept)["sha256"] == hashlib.sha256(film.read_bytes()).hexdigest()
 
 
