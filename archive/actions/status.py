@@ -12,17 +12,15 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from archive.actions import store
+from archive.actions import metrics, store
 from archive.actions.store import TrialView
 from archive.core import worm
 from archive.core.canonical import decode
 from archive.core.custody import EventKind
 from archive.core.instant import Instant
-from archive.core.jobs import LANES
 from archive.core.worm import Standing
 from archive.records.custody import CustodyEvent
 from archive.records.items import Item
-from archive.records.jobs import Job
 
 LAST = 200
 """How many read-backs, from the newest, the page judges by."""
@@ -51,24 +49,10 @@ class ReadBacks:
 
 def lanes(session: Session, *, now: Instant) -> list[Lane]:
     """Return the lanes in their order; a job that failed and waits for its next try is not due, so does not age."""
-    counted = {(lane, state): count for lane, state, count in session.execute(_COUNTS)}
-    due = select(Job.lane, func.min(Job.run_after)).where(Job.state == "waiting", Job.run_after <= now).group_by(Job.lane)
-    oldest = {lane: Instant(at) for lane, at in session.execute(due)}
     return [
-        Lane(
-            name,
-            counted.get((name, "waiting"), 0),
-            counted.get((name, "running"), 0),
-            counted.get((name, "dead"), 0),
-            oldest.get(name),
-        )
-        for name in LANES
+        Lane(name, lane.waiting + lane.paused, lane.running, lane.dead, Instant(now - lane.waited) if lane.waiting else None)
+        for name, lane in metrics.load(session, now=now).lanes.items()
     ]
-
-
-_COUNTS = (
-    select(Job.lane, Job.state, func.count()).where(Job.state.in_(("waiting", "running", "dead"))).group_by(Job.lane, Job.state)
-)
 
 
 def read_backs(session: Session) -> ReadBacks:
