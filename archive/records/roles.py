@@ -52,6 +52,9 @@ TABLES: Final[dict[str, tuple[str, str, str]]] = {
 }
 """Whoever sets accounts, stations and rules from the command line comes as a web process."""
 
+ONLY: Final = {("objects", 0): "version_id, locked_until"}
+"""What a role may change of a row, where that is not all of it: a web process names another version, and no verdict."""
+
 SECRET: Final = {"people": "password_hash"}
 """Columns that workers and auditors do not see, though they see the rest of the row."""
 
@@ -120,7 +123,11 @@ def _statements(connection: Connection, name: str, place: int) -> Iterator[str]:
     yield f"GRANT USAGE ON SCHEMA public TO {name}"
     for table, rights in TABLES.items():
         for letter in rights[place]:
-            columns = _open_columns(connection, table) if letter == "s" and place and table in SECRET else ""
+            columns = ""
+            if letter == "s" and place and table in SECRET:
+                columns = _open_columns(connection, table)
+            elif letter == "u" and (table, place) in ONLY:
+                columns = f" ({ONLY[table, place]})"
             yield f"GRANT {RIGHTS[letter]}{columns} ON {table} TO {name}"
         if "i" in rights[place] and (sequence := _sequence(connection, table)):
             yield f"GRANT USAGE ON SEQUENCE {sequence} TO {name}"

@@ -141,7 +141,7 @@ def test_a_connection_lost_in_the_middle_of_a_look_is_unavailable_once(postgres_
             end_others(postgres_url)
             return session.scalar(text("SELECT 1"))
 
-    with pytest.raises(Unavailable, match="connection_lost|shutting_down"):
+    with pytest.raises(Unavailable, match=r"connection_lost|shutting_down"):
         look()
     assert ask_alone(engine) == 1
 
