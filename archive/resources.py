@@ -32,7 +32,7 @@ from archive.core.errors import Unavailable
 from archive.core.instant import Instant
 from archive.ports import Bell, ObjectStore
 from archive.records.gathering import Gathering
-from archive.records.migrations import head, upgrade
+from archive.records.migrations import UnknownStep, head, upgrade
 from archive.records.postgresql import examine, open_postgresql
 from archive.records.session import Result, Tries, Turns, open_sqlite, reading
 from archive.settings import BadSettings, Settings
@@ -155,7 +155,11 @@ def _embedded(settings: Settings, *, new: bool) -> Resources:
         )
     _prepared(settings)
     engine = open_sqlite(data / "liuhen.db")
-    upgrade(engine)
+    try:
+        upgrade(engine)
+    except UnknownStep as why:
+        engine.dispose()
+        raise BadSettings(str(why)) from why
     return Resources(
         settings=settings,
         engine=engine,
