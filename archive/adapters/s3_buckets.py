@@ -41,7 +41,7 @@ def make(client: S3Client, buckets: Buckets) -> list[str]:
                 made.append(name)
 
         client.again(ensure, key=name)
-        client.again(lambda name=name: client.sdk.set_bucket_versioning(name, VersioningConfig(ENABLED)), key=name)  # type: ignore[misc]
+        client.again(lambda name=name: client.sdk.set_bucket_versioning(name, VersioningConfig(ENABLED)), key=name)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
     return made
 
 
@@ -54,13 +54,13 @@ def flaws(client: S3Client, buckets: Buckets) -> list[str]:
     """
     found: list[str] = []
     for name, locked in _wanted(buckets):
-        if not client.again(lambda name=name: client.sdk.bucket_exists(name), key=name):  # type: ignore[misc]
+        if not client.again(lambda name=name: client.sdk.bucket_exists(name), key=name):  # type: ignore[misc]  # mypy infers no type for a lambda with a default
             found.append(f"bucket {name} is not there")
             continue
-        versioning = client.again(lambda name=name: client.sdk.get_bucket_versioning(name), key=name)  # type: ignore[misc]
+        versioning = client.again(lambda name=name: client.sdk.get_bucket_versioning(name), key=name)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
         if versioning.status != ENABLED:
             found.append(f"bucket {name} keeps no versions")
-        if locked and not client.again(lambda name=name: _locks(client, name), key=name):  # type: ignore[misc]
+        if locked and not client.again(lambda name=name: _locks(client, name), key=name):  # type: ignore[misc]  # mypy infers no type for a lambda with a default
             found.append(f"bucket {name} was made without Object Lock")
     return found
 

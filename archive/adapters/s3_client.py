@@ -192,7 +192,7 @@ class S3Client:
         marker = "0"
         while marker:
             query = {"uploadId": upload, "max-parts": "1000", "part-number-marker": marker}
-            answer = self.again(lambda query=query: self._execute("GET", bucket, key, query=dict(query)), key=key)  # type: ignore[misc]
+            answer = self.again(lambda query=query: self._execute("GET", bucket, key, query=dict(query)), key=key)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
             with as_faults(key):
                 page = parsed(answer)
                 for part in findall(page, "Part"):
@@ -231,7 +231,7 @@ class S3Client:
         marks = {"key-marker": "", "upload-id-marker": ""}
         while True:
             query = {"uploads": "", "max-uploads": "1000", "prefix": prefix, **{k: v for k, v in marks.items() if v}}
-            answer = self.again(lambda query=query: self._execute("GET", bucket, query=dict(query)), key=prefix)  # type: ignore[misc]
+            answer = self.again(lambda query=query: self._execute("GET", bucket, query=dict(query)), key=prefix)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
             with as_faults(prefix):
                 page = parsed(answer)
                 for row in findall(page, "Upload"):

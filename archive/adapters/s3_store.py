@@ -304,7 +304,7 @@ class S3Store:
                     return known
         while True:
             reading = Reading(self.client, bucket, key, version=named(version))
-            survey = reckoned(reading, sm3=sm3, beat=lambda done, of=reading.size: beat(done, max(done, of)))  # type: ignore[misc]
+            survey = reckoned(reading, sm3=sm3, beat=lambda done, of=reading.size: beat(done, max(done, of)))  # type: ignore[misc]  # mypy infers no type for a lambda with a default
             if doubted or promised(key) in {None, survey.digest}:
                 return survey
             doubted = True  # what came is not the original: it is fetched once more before anybody hears of it

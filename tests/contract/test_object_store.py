@@ -1,4 +1,4 @@
-"""What every store must do. Each implementation is one entry of `STORES`; the tests below it know only the port."""
+"""What every `ObjectStore` must do. Each implementation is one entry of `STORES`; the tests below it know only the port."""
 
 import hashlib
 import os
