@@ -26,6 +26,7 @@ from archive.ports import ObjectStore
 from archive.records.custody import CustodyEvent
 from archive.records.items import Item, Rendition, StoredObject
 from archive.records.jobs import Job
+from archive.records.session import patiently
 from archive.records.stations import Station
 from archive.records.uploads import Upload
 from archive.resources import Resources
@@ -56,6 +57,7 @@ def judged(resources: Resources, books: Sequence[Book], *, read: Sequence[Deposi
     read_too = {deposit.number for deposit in (deposits if read is None else read)}
     found = [Flaw("answers", book.station, flaw) for book in books for flaw in book.flaws()]
     with resources.reading() as session:
+        patiently(session)  # bytes are read between its questions
         found += acknowledged(session, resources.store, deposits, read_too)
         found += receipts(resources, deposits)
         found += once_at_rest(session)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ from tests.soak.relay import Relay
 from tests.soak.source import Credential
 
 STATIONS = ("dock-1", "dock-2", "dock-3", "dock-4")
+ROOT = Path(__file__).resolve().parents[2]
+UNDER_FAKETIME = Path(__file__).with_name("under_faketime")
 FAKETIME = "faketime/libfaketimeMT.so.1"
 READY_S = 120
 
@@ -48,6 +51,7 @@ class Stack(Whole):
             "LIUHEN_S3_ENDPOINT": self.relay.endpoint,
             "LIUHEN_FREE_SPACE_FLOOR": "0",
             "LD_PRELOAD": str(library),
+            "PYTHONPATH": os.pathsep.join((str(UNDER_FAKETIME), str(ROOT))),
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
