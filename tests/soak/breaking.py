@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from kombu import Connection
 from sqlalchemy import text
 
+from archive.actions import jobs
 from archive.adapters.doorbell_celery import queue_of
 from archive.core.jobs import LANES, LEASE
 from archive.demo.server import Program
@@ -197,6 +198,13 @@ MAKING = {
     Fault.SPOOL_FULL: _spool_full,
     Fault.CLOCK_BACK: _clock_back,
 }
+
+
+def pauses_over(judge: Resources) -> None:
+    """Let jobs that failed be due at once, as if their pause had passed."""
+    with judge.transaction() as session:
+        over = "UPDATE jobs SET run_after = LEAST(run_after, :now), lease_until = :now WHERE state = 'waiting' AND lease_until > :now"
+        session.execute(text(over), {"now": int(jobs.clock(session, now=judge.now()))})
 
 
 def _chosen(programs: Sequence[Program], victim: int) -> Program:

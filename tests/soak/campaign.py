@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import httpx
 from sqlalchemy import func, select
 
 from archive.records.items import Item
 from archive.resources import Resources
 from tests.soak import invariants
 from tests.soak.books import Book, Deposit, all_of
-from tests.soak.breaking import broken
+from tests.soak.breaking import broken, pauses_over
 from tests.soak.invariants import Flaw
 from tests.soak.plan import MOMENTARY, Step
 from tests.soak.source import Docking
@@ -25,7 +26,7 @@ from tests.soak.stack import Stack
 
 LARGE = "dock-4"
 """The station that always has a large file under way."""
-LARGE_PAUSE_S = 0.3
+LARGE_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,9 @@ class Campaign:
     patience_s: float
     pause_s: float = 0.05
     dockings: list[Docking] = field(default_factory=list)
+    _client: httpx.Client | None = None
     _read: set[tuple[str, str]] = field(default_factory=set)
-    """Files whose bytes were read back here already, by station and name; `fsck --deep` reads them all again at every step."""
+    """Files whose bytes were read back here already, by station and name; a deep fsck reads all again, at every step unless we hurry."""
 
     def begin(self) -> None:
         """Let the stations dock, behind what their books know."""
@@ -73,6 +75,8 @@ class Campaign:
         """Let the stations stop."""
         for docking in self.dockings:
             docking.stop()
+        if self._client is not None:
+            self._client.close()
 
     def deposits(self) -> list[Deposit]:
         """Return every file that was offered."""
@@ -91,7 +95,7 @@ class Campaign:
         most_item = self._last_item()
         first = self._until(lambda: self._acknowledged_since(ended) > 0, revived)
         done = self._until(lambda: self._unfinished(most_item) == 0, revived)
-        flaws = self._at_rest()
+        flaws = self._at_rest(finish=False)
         deposits = [deposit for deposit in self.deposits() if deposit.number is not None]
         for docking in self.dockings:
             docking.go_on()
@@ -111,12 +115,12 @@ class Campaign:
     def judge_everything(self) -> list[Flaw]:
         """Return every flaw of an archive at rest, with every byte read through the API as well."""
         self._read.clear()
-        return self._at_rest()
+        return self._at_rest(finish=True)
 
-    def _at_rest(self) -> list[Flaw]:
-        """Let the senders come to rest and the jobs end, and judge."""
+    def _at_rest(self, *, finish: bool) -> list[Flaw]:
+        """Let the senders come to rest and the jobs end, and judge; `finish` has large files finished that are under way."""
         for docking in self.dockings:
-            docking.hold()
+            docking.hold(finish=finish)
         if self._until(lambda: all(docking.idle(0) for docking in self.dockings)) is None:
             waiting = [f"{docking.credential.name}: {docking.troubles}" for docking in self.dockings if not docking.idle(0)]
             return [
@@ -124,25 +128,28 @@ class Campaign:
                 *self._judged(),
             ]
         self._until(lambda: self._unfinished(self._last_item()) == 0)
-        return self._judged()
+        return self._judged(deep=finish or not self.hurry)
 
-    def _judged(self) -> list[Flaw]:
+    def _judged(self, *, deep: bool) -> list[Flaw]:
         new = [each for each in self.deposits() if each.number is not None and (each.station, each.name) not in self._read]
-        found = invariants.judged(self.judge, [docking.book for docking in self.dockings], read=new)
-        with self.stack.sign_in() as client:
-            found += invariants.through_api(client, new)
+        found = invariants.judged(self.judge, [docking.book for docking in self.dockings], read=new, deep=deep)
+        if self._client is None:
+            self._client = self.stack.sign_in()
+        found += invariants.through_api(self._client, new)
         self._read |= {(each.station, each.name) for each in new}
         return found
 
     def _until(self, true: Callable[[], bool], revived: list[str] | None = None) -> float | None:
         """Return when this came true, looking often; None if it did not in time. What ended meanwhile is started again."""
-        until = time.monotonic() + self.patience_s
+        until, round_ = time.monotonic() + self.patience_s, 0
         while not true():
             for docking in self.dockings:
                 if docking.failed is not None:
                     raise docking.failed
             if time.monotonic() > until:
                 return None
+            if self.hurry and (round_ := round_ + 1) % 20 == 0:
+                pauses_over(self.judge)
             started = self.stack.revive()
             if revived is not None:
                 revived += started

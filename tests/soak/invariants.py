@@ -48,10 +48,12 @@ class Flaw:
         return f"{self.invariant}: {self.subject}: {self.detail}"
 
 
-def judged(resources: Resources, books: Sequence[Book], *, read: Sequence[Deposit] | None = None) -> list[Flaw]:
+def judged(
+    resources: Resources, books: Sequence[Book], *, read: Sequence[Deposit] | None = None, deep: bool = True
+) -> list[Flaw]:
     """Return every flaw of an archive at rest: senders hold, jobs are done.
 
-    `read`: the files whose bytes are read here, all of them if not given; `fsck --deep`, which is part of it, reads every byte anyway.
+    `read`: the files whose bytes are read here, all of them if not given. `deep`: fsck reads every byte, of renditions as well.
     """
     deposits = list(all_of(list(books)))
     read_too = {deposit.number for deposit in (deposits if read is None else read)}
@@ -62,7 +64,7 @@ def judged(resources: Resources, books: Sequence[Book], *, read: Sequence[Deposi
         found += receipts(resources, deposits)
         found += once_at_rest(session)
         found += nothing_else_at_rest(session, deposits)
-        found += unbroken(session, resources)
+        found += unbroken(session, resources, deep=deep)
     return found
 
 
@@ -164,9 +166,9 @@ def nothing_else_at_rest(session: Session, deposits: Iterable[Deposit]) -> Itera
             yield Flaw("doubled", table, f"{count} of the manifest {manifest!r}")
 
 
-def unbroken(session: Session, resources: Resources) -> Iterator[Flaw]:
-    """`fsck --deep` finds nothing."""
-    found = fsck.check(session, resources.store, deep=True, now=resources.now(), progress=lambda *_: None)
+def unbroken(session: Session, resources: Resources, *, deep: bool) -> Iterator[Flaw]:
+    """`fsck` finds nothing."""
+    found = fsck.check(session, resources.store, deep=deep, now=resources.now(), progress=lambda *_: None)
     yield from (Flaw("fsck", f"{each.code} {each.subject}", each.detail) for each in found if each.flaw)
 
 

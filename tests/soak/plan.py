@@ -70,7 +70,7 @@ class Counts:
 
 
 REDUCED = Counts(drawn=0, shortest_s=1.5, longest_s=1.5, broker_s=1.5)
-FULL = Counts(drawn=20, shortest_s=3, longest_s=25, broker_s=60)
+FULL = Counts(drawn=12, shortest_s=3, longest_s=15, broker_s=60)
 """RabbitMQ is down for a minute in every step that takes it down."""
 
 

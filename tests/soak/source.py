@@ -67,6 +67,7 @@ class Docking:
     troubles: dict[str, int] = field(default_factory=dict)
     """What it was told beside answers, and how often."""
     failed: BaseException | None = None
+    _finish: bool = True
     _held: threading.Event = field(default_factory=threading.Event)
     _idle: threading.Event = field(default_factory=threading.Event)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -78,18 +79,20 @@ class Docking:
         self._thread = threading.Thread(target=self._run, name=self.credential.name, daemon=True)
         self._thread.start()
 
-    def hold(self) -> None:
-        """Begin no further file, and none of what is in hand is given up; `idle` waits for the end of it."""
+    def hold(self, *, finish: bool = True) -> None:
+        """Begin no further file; one in hand is finished, or stays under way after its next answer that is not the last."""
+        self._finish = finish
+        self._idle.clear()
         self._held.set()
 
     def idle(self, within_s: float) -> bool:
-        """Wait until every file offered is acknowledged and receipted, and say whether that was in time."""
+        """Wait until it rests and every file acknowledged is receipted, and say whether that was in time."""
         return self._idle.wait(within_s)
 
     def go_on(self) -> None:
         """Send again."""
-        self._idle.clear()
         self._held.clear()
+        self._idle.clear()
 
     def stop(self) -> None:
         """End; what is under way stays so."""
@@ -115,15 +118,19 @@ class Docking:
             if serial == self.most:
                 self._held.set()
             if self._held.is_set() or len(self._unreceipted()) >= AHEAD:
-                self._collect(client)
-                if self._held.is_set() and not self._unreceipted():
-                    self._idle.set()
-                self._stop.wait(0.1)
+                self._rest(client)
                 continue
             self._deposit(client, self._file(serial))
             serial += 1
             self._collect(client)
             self._stop.wait(self.pause_s)
+
+    def _rest(self, client: httpx.Client) -> None:
+        """Collect receipts for a moment, and say so when there are none to wait for."""
+        self._collect(client)
+        if self._held.is_set() and not self._unreceipted():
+            self._idle.set()
+        self._stop.wait(0.05)
 
     def _file(self, serial: int) -> File:
         return file_of(self.seed, self.credential.name, serial, large=self.large)
@@ -145,7 +152,9 @@ class Docking:
                 self.acknowledged_at.append(time.monotonic())
                 self.book.acknowledged(file.name, number=number[0], sha256=number[1])
                 return
-            if self.large:
+            while self._held.is_set() and not self._finish and not self._stop.is_set():
+                self._rest(client)
+            if self.large and not self._held.is_set():
                 self._stop.wait(self.pause_s)
 
     def _once(self, client: httpx.Client, file: File, where: str | None) -> tuple[str | None, tuple[str, str] | None]:
