@@ -148,7 +148,9 @@ def test_a_pages_tiles_show_what_the_page_shows(shop: Workshop, tmp_path: Path):
 def cut(shop: Workshop, number: str, place: tiles.Place) -> bytes:
     held = shop.renditions(number)["tiles-0001"]
     width, height = held.provenance["width"], held.provenance["height"]
-    return tiling.tile(shop.resources.store, held.key, held.digest, held.size, width=width, height=height, place=place)
+    return tiling.tile(
+        shop.resources.store, held.key, held.digest, held.size, version="", width=width, height=height, place=place
+    )
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "tiff"])
