@@ -27,6 +27,8 @@ from tests.soak.stack import Stack
 LARGE = "dock-4"
 """The station that always has a large file under way."""
 LARGE_PAUSE_S = 0.5
+DEEP = 6
+"""Of so many steps one is followed by a reading of every byte there is; after each of the others those are read that came with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class Campaign:
     dockings: list[Docking] = field(default_factory=list)
     _client: httpx.Client | None = None
     _read: set[tuple[str, str]] = field(default_factory=set)
-    """Files whose bytes were read back here already, by station and name; a deep fsck reads all again, at every step unless we hurry."""
+    """Files whose bytes were read back here already, by station and name; a deep fsck reads all again."""
 
     def begin(self) -> None:
         """Let the stations dock, behind what their books know."""
@@ -95,7 +97,7 @@ class Campaign:
         most_item = self._last_item()
         first = self._until(lambda: self._acknowledged_since(ended) > 0, revived)
         done = self._until(lambda: self._unfinished(most_item) == 0, revived)
-        flaws = self._at_rest(finish=False)
+        flaws = self._at_rest(finish=False, deep=not self.hurry and step.number % DEEP == DEEP - 1)
         deposits = [deposit for deposit in self.deposits() if deposit.number is not None]
         for docking in self.dockings:
             docking.go_on()
@@ -115,9 +117,9 @@ class Campaign:
     def judge_everything(self) -> list[Flaw]:
         """Return every flaw of an archive at rest, with every byte read through the API as well."""
         self._read.clear()
-        return self._at_rest(finish=True)
+        return self._at_rest(finish=True, deep=True)
 
-    def _at_rest(self, *, finish: bool) -> list[Flaw]:
+    def _at_rest(self, *, finish: bool, deep: bool) -> list[Flaw]:
         """Let the senders come to rest and the jobs end, and judge; `finish` has large files finished that are under way."""
         for docking in self.dockings:
             docking.hold(finish=finish)
@@ -128,7 +130,7 @@ class Campaign:
                 *self._judged(),
             ]
         self._until(lambda: self._unfinished(self._last_item()) == 0)
-        return self._judged(deep=finish or not self.hurry)
+        return self._judged(deep=deep)
 
     def _judged(self, *, deep: bool) -> list[Flaw]:
         new = [each for each in self.deposits() if each.number is not None and (each.station, each.name) not in self._read]

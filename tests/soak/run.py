@@ -29,7 +29,7 @@ from tests.soak.stack import running
 
 PATIENCE_S = 400
 """What a recovery may take: a lease, a web host that counts as gone, a job's longest pause after failures in a row."""
-PAUSE_S = 0.5
+PAUSE_S = 1.0
 
 
 def main() -> int:
