@@ -181,6 +181,7 @@ class Dock:
         """
         until, pause = time.monotonic() + within_s, _FIRST_PAUSE_S
         waiting = [place for place, outcome in enumerate(outcomes) if outcome.trouble == _ARRIVED]
+        waiting.sort(key=lambda place: outcomes[place].sent_bytes == 0)  # who sent asks before who waits for the same bytes
         if waiting:
             self._board.tell("arrived", count=len(waiting))
         while waiting and self._ended is None:
