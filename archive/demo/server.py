@@ -214,6 +214,7 @@ class Server:
             ServerNotReady: One ended or the web process did not answer in time; its last words are in the error.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.web.environment = self.environment  # settings may have been given since; the others have theirs from their roles
         for program in self.programs:
             if not program.running:
                 program.start()
