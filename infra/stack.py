@@ -103,8 +103,8 @@ class Stack(Server):
         """Return a program with a directory of its own, as if it were on a host of its own."""
         place = self.folder / name
         place.mkdir(exist_ok=True)
-        environment = {**self.environment, **self._common(role), "LIUHEN_DATA_DIR": str(place), **more}
-        return Program([command], environment=environment, log=self.folder / f"{name}.log")
+        own = {**self._common(role), "LIUHEN_DATA_DIR": str(place), **more}
+        return Program([command], environment=lambda: {**self.environment, **own}, log=self.folder / f"{name}.log")
 
     @property
     def web_url(self) -> str:

@@ -74,9 +74,12 @@ class RunningServer(Server):
         self._engines = contextlib.ExitStack()
         engines = {} if profile == "embedded" else self._engines.enter_context(production(data_dir / "keys"))
         super().__init__(data_dir, port=port, settings={**AGENCY, **engines, **(settings or {})})
-        for program in self.beside:
-            url = program.environment["LIUHEN_DATABASE_URL"]
-            program.environment["LIUHEN_DATABASE_URL"] = url.replace(services.ROLES.web, services.ROLES.worker)
+
+    @property
+    def environment_beside(self) -> dict[str, str]:
+        """The same with the workers' role."""
+        url = self.settings["LIUHEN_DATABASE_URL"].replace(services.ROLES.web, services.ROLES.worker)
+        return {**self.environment, "LIUHEN_DATABASE_URL": url}
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as undone:

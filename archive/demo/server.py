@@ -70,9 +70,9 @@ def free_port() -> int:
 class Program:
     """One `liuhen` command in a session of its own, from `start` to `stop`; its output goes to `log`."""
 
-    def __init__(self, arguments: Sequence[str], *, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(self, arguments: Sequence[str], *, environment: Callable[[], Mapping[str, str]], log: Path) -> None:
         self.arguments = tuple(arguments)
-        self.environment = dict(environment)
+        self.environment = environment  # asked at each start: settings may be given in between
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -95,7 +95,7 @@ class Program:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "archive.cli", *self.arguments],
-                env=self.environment,
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -158,9 +158,13 @@ class Server:
         self.settings = dict(settings or {})
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self._kept = data_dir.parent / f"{data_dir.name}.sign-in.json"
-        self.web = Program(["serve"], environment=self.environment, log=self.log)
+        self.web = Program(["serve"], environment=lambda: self.environment, log=self.log)
         self.beside = [
-            Program(arguments, environment=self.environment, log=data_dir.parent / f"{data_dir.name}.{arguments[0]}.log")
+            Program(
+                arguments,
+                environment=lambda: self.environment_beside,
+                log=data_dir.parent / f"{data_dir.name}.{arguments[0]}.log",
+            )
             for arguments in (BESIDE if self.production else [])
         ]
 
@@ -203,6 +207,11 @@ class Server:
         return {**kept, **own, **self.settings, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
 
     @property
+    def environment_beside(self) -> dict[str, str]:
+        """The variables that what runs beside the web process is started with."""
+        return self.environment
+
+    @property
     def process(self) -> subprocess.Popen[bytes]:
         """The web process; asking before `start` is a mistake of the caller."""
         return self.web.process
@@ -214,7 +223,6 @@ class Server:
             ServerNotReady: One ended or the web process did not answer in time; its last words are in the error.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self.web.environment = self.environment  # settings may have been given since; the others have theirs from their roles
         for program in self.programs:
             if not program.running:
                 program.start()

@@ -12,7 +12,7 @@ from archive.adapters.s3_client import S3Client
 from archive.adapters.s3_wire import Patience
 from archive.core import worm
 from archive.core.errors import Unavailable
-from archive.core.instant import SECOND
+from archive.core.instant import HOUR, SECOND
 from archive.core.worm import Outcome, Standing, Trial
 
 
@@ -70,11 +70,13 @@ def test_a_refusal_that_comes_of_a_policy_is_not_taken_for_a_lock(s3, client):
 
 def test_what_an_earlier_trial_left_is_removed_when_its_lock_has_run_out(s3, client):
     client.sdk.make_bucket(s3.originals, object_lock=True)
-    tried(s3, s3.originals, lock=SECOND)
-    assert list(client.versions(s3.originals, "canary/one/"))
-    time.sleep(2.2)
-    assert tried(s3, s3.originals, token="two", lock=SECOND)["removed"] > 0
-    assert list(client.versions(s3.originals, "canary/one/")) == []
+    now = time.time_ns() // 1000
+    for name, until in (("over", now + SECOND), ("locked", now + HOUR)):
+        client.put(s3.originals, f"canary/one/{name}", b"left", until=until)
+    while time.time_ns() // 1000 < now + 2 * SECOND:  # its lock and a twelfth of it
+        time.sleep(0.05)
+    assert tried(s3, s3.originals, token="two", lock=SECOND)["removed"] == 1
+    assert [row.key for row in client.versions(s3.originals, "canary/one/")] == ["canary/one/locked"]
 
 
 def test_a_store_that_does_not_answer_is_a_fault_and_no_finding(s3):
