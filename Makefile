@@ -13,6 +13,9 @@ BIN := $(CURDIR)/$(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSIDE := PATH="$(BIN):$$PATH"
 
+# Every start of a program would compile the archive anew, for half a second.
+unexport PYTHONDONTWRITEBYTECODE
+
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 WHEEL := dist/liuhen-$(VERSION)-py3-none-any.whl
 STATIC := archive/web/static/manifest.json

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -21,6 +20,7 @@ from archive.core.instant import Instant
 from archive.core.worm import Standing
 from archive.records.custody import CustodyEvent
 from archive.records.items import Item
+from archive.records.migrations import current
 
 LAST = 200
 """How many read-backs, from the newest, the page judges by."""
@@ -110,4 +110,4 @@ def database(session: Session) -> str:
 
 def schema(session: Session) -> str:
     """Return the name of the last step that the database took."""
-    return MigrationContext.configure(session.connection()).get_current_revision() or ""
+    return current(session.connection()) or ""

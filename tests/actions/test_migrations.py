@@ -8,12 +8,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 import archive.records
 from archive.records.base import Base
-from archive.records.migrations import UnknownStep, config, head, upgrade
+from archive.records.migrations import UnknownStep, config, current, head, steps, upgrade
 from archive.records.postgresql import open_postgresql
 from archive.records.session import open_sqlite, writing
 from tests import services
@@ -146,7 +147,18 @@ def test_two_that_migrate_at_once_do_it_one_after_the_other(bare):
         engine.dispose()
     assert failed == []
     with bare.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_revision() == head()
+        assert current(connection) == MigrationContext.configure(connection).get_current_revision() == head()
+
+
+def test_the_steps_files_are_named_after_the_steps():
+    """Which step is the newest is read off the names, without Alembic."""
+    chain = [each.revision for each in ScriptDirectory.from_config(config()).walk_revisions()]
+    assert steps() == chain[::-1]
+
+
+def test_a_database_that_took_no_step_says_so(bare):
+    with bare.connect() as connection:
+        assert current(connection) is None
 
 
 def test_a_database_that_a_newer_program_migrated_is_left_alone(stepped):
