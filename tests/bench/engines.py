@@ -32,9 +32,9 @@ def engines() -> Iterator[None]:
 
 @contextmanager
 def production(folder: Path, **settings: str) -> Iterator[RunningServer]:
-    """Give a web process of the production profile, without workers unless the settings say so."""
-    given = {"LIUHEN_WORKER": "0", "LIUHEN_FREE_SPACE_FLOOR": "0", **settings}
-    server = RunningServer(folder, profile="production", settings=given)
+    """Give a web process of the production profile and nothing beside it: workers are on hosts of their own, which a bench has not."""
+    server = RunningServer(folder, profile="production", settings={"LIUHEN_FREE_SPACE_FLOOR": "0", **settings})
+    server.beside = []
     folder.mkdir(parents=True, exist_ok=True)
     server.run("store", "prepare")
     with server:
