@@ -47,19 +47,20 @@ CAN = {**TUS, "Liuhen-Direct": "1"}
 
 
 @contextmanager
-def house(directory: Path, s3: S3, **settings: Any) -> Iterator[Resources]:
-    """Give an archive's resources with a real store; `settings` beyond the test's own."""
+def house(directory: Path, s3: S3, *, endpoint: str | None = None, **settings: Any) -> Iterator[Resources]:
+    """Give an archive's resources with a real store, reached at another endpoint if one is given; `settings` beyond the test's own."""
+    endpoint = endpoint or s3.endpoint
     known = read({}, data_dir=directory, agency="131102", free_space_floor=0)
     known = known.model_copy(
         update={"direct_uploads": True, "direct_from_bytes": 2 * MIB, "direct_part_bytes": PART, "lock_days": 1, **settings}
     )
     buckets = Buckets(s3.originals, s3.derived, s3.incoming)
-    client = S3Client(s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key)
+    client = S3Client(endpoint, access_key=s3.access_key, secret_key=s3.secret_key)
     s3_buckets.make(client, buckets)
     with opened(known) as plain:
         store = S3Store(client, buckets, lock_days=1, copies=_copies(directory, plain.now), clock=plain.now)
         try:
-            incoming = Incoming(store, s3.endpoint, Keys(s3.access_key, s3.secret_key, known.s3_region))
+            incoming = Incoming(store, endpoint, Keys(s3.access_key, s3.secret_key, known.s3_region))
             yield replace(plain, settings=known, store=store, incoming=incoming)
         finally:
             store.close()

@@ -5,6 +5,7 @@
         store.down = True                       # connections are closed at once
         store.slow = 2.0                        # every answer begins so many seconds late
         store.full = True                       # every write is over quota
+        store.frozen = True                     # whoever asks waits, and is answered when it is False again
 
 A lie is told to the next requests that it fits, `times` of them, on keys that contain `about`; `store.told` counts them. Requests are
 signed for the host name that the client used; it is passed on as it is, and the gateway accepts it.
@@ -135,7 +136,7 @@ class Lying:
     def __init__(self, endpoint: str) -> None:
         parts = urlsplit(endpoint)
         self.behind = (parts.hostname or "", parts.port or 80)
-        self.down, self.full = False, False
+        self.down, self.full, self.frozen = False, False, False
         self.slow, self.stall = 0.0, 30.0
         self.told: Counter[Lie] = Counter()
         self.asked: Counter[str] = Counter()
@@ -173,7 +174,7 @@ class Lying:
         """Tell no more lies."""
         with self._guard:
             self._orders.clear()
-        self.down, self.full, self.slow = False, False, 0.0
+        self.down, self.full, self.frozen, self.slow = False, False, False, 0.0
 
     def lie_for(self, request: _Request) -> Lie | None:
         with self._guard:
@@ -243,6 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         head.body = self.rfile.read(length)
+        while lying.frozen and not lying.ending:
+            lying.wait(0.05)
         if lying.slow:
             lying.wait(lying.slow)
         answer = self._answer(lie, head)

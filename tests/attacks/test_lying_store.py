@@ -5,7 +5,7 @@ The sender does what the dock does: it goes on where the archive says that it st
 """
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -25,18 +25,6 @@ LARGE = WORTH + 5
 SLOW = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The run's store as the archive sees it."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str
-    originals: str
-    derived: str
-    incoming: str
-
-
 @pytest.fixture(scope="module")
 def s3():
     return fresh_buckets()
@@ -52,8 +40,7 @@ def lying(s3):
 @pytest.fixture(scope="module")
 def archive(s3, lying, tmp_path_factory):
     """An archive whose store is reached through the proxy, and which sends parts while a file comes in."""
-    seen = Seen(lying.endpoint, s3.access_key, s3.secret_key, s3.originals, s3.derived, s3.incoming)
-    with house(tmp_path_factory.mktemp("lying") / "data", seen) as made:
+    with house(tmp_path_factory.mktemp("lying") / "data", s3, endpoint=lying.endpoint) as made:
         streams = Streams(made.store)
         yield replace(made, streams=streams)
         streams.close()

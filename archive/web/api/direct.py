@@ -26,6 +26,7 @@ from archive.core.digest import Digest
 from archive.core.errors import UploadGone
 from archive.web import straight
 from archive.web.identity import allow, resources_of
+from archive.web.threads import TAKING_IN
 
 AT_ONCE: Final = 64
 """Addresses in one answer: two gigabytes of parts, and a few dozen kilobytes."""
@@ -50,6 +51,7 @@ class PartsWanted(BaseModel):
 
 
 @router.get("/{upload_id}")
+@TAKING_IN.answer
 def standing(upload_id: str, request: Request, caller: Sender) -> JSONResponse:
     """Say where a direct upload stands, and which of its parts the store has."""
     resources = resources_of(request)
@@ -68,6 +70,7 @@ def standing(upload_id: str, request: Request, caller: Sender) -> JSONResponse:
 
 
 @router.post("/{upload_id}/parts")
+@TAKING_IN.answer
 def addresses(upload_id: str, wanted: PartsWanted, request: Request, caller: Sender) -> JSONResponse:
     """Give the addresses to which these parts go."""
     resources = resources_of(request)
@@ -88,6 +91,7 @@ def addresses(upload_id: str, wanted: PartsWanted, request: Request, caller: Sen
 
 
 @router.post("/{upload_id}/complete")
+@TAKING_IN.answer
 def complete(upload_id: str, request: Request, caller: Sender) -> JSONResponse:
     """Hear that all parts were sent; what came is taken in by a worker, which is not done yet when this is answered."""
     resources = resources_of(request)

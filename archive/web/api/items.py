@@ -19,6 +19,7 @@ from archive.resources import Resources
 from archive.web.api import ranges
 from archive.web.api.jobs import as_json as job_json
 from archive.web.identity import allow, resources_of
+from archive.web.threads import READING
 
 router = APIRouter(prefix="/api/v1/items", tags=["items"])
 
@@ -113,6 +114,7 @@ def read_jobs(number: str, request: Request) -> JSONResponse:
 
 @router.get("/{number}/original")
 @router.head("/{number}/original", include_in_schema=False)
+@READING.answer
 def replay_original(number: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_REPLAY))]) -> Response:
     """Send at most 1 MiB of the original for each range, so that what was sent bounds what can have been watched.
 
@@ -135,6 +137,7 @@ def replay_original(number: str, request: Request, caller: Annotated[Caller, Dep
 
 @router.get("/{number}/download")
 @router.head("/{number}/download", include_in_schema=False)
+@READING.answer
 def download_original(number: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_DOWNLOAD))]) -> Response:
     """Send the original as it came, under its own name."""
     resources = resources_of(request)
@@ -157,6 +160,7 @@ def download_original(number: str, request: Request, caller: Annotated[Caller, D
 
 @router.get("/{number}/renditions/{recipe}")
 @router.head("/{number}/renditions/{recipe}", include_in_schema=False)
+@READING.answer
 def read_rendition(
     number: str, recipe: str, request: Request, caller: Annotated[Caller, Depends(allow(Act.ITEM_REPLAY))]
 ) -> Response:
@@ -172,26 +176,7 @@ def read_rendition(
     elif recipe == "storyboard":
         # Pictures of a recording are seen on the page of another file of its run too.
         look(resources, found, caller, "page")
-    if copy.media_type.startswith(("video/", "audio/")):
-        return ranges.capped(
-            request,
-            resources.store,
-            copy.key,
-            version=copy.stored_version,
-            size=copy.size,
-            etag=copy.digest.hex,
-            media_type=copy.media_type,
-        )
-    return ranges.whole(
-        request,
-        resources.store,
-        copy.key,
-        version=copy.stored_version,
-        size=copy.size,
-        etag=copy.digest.hex,
-        media_type=copy.media_type,
-        filename=None,
-    )
+    return ranges.copy_of(request, resources.store, copy)
 
 
 def _replayed(request: Request, found: item.ItemView, *, size: int, etag: str) -> str:

@@ -23,6 +23,7 @@ from archive.core.media import tiles
 from archive.web.api import ranges
 from archive.web.api.items import look
 from archive.web.identity import allow, resources_of
+from archive.web.threads import READING
 
 router = APIRouter(prefix="/api/v1/items/{number}/pages", tags=["pages"])
 
@@ -43,6 +44,7 @@ def list_pages(number: str, request: Request) -> JSONResponse:
 
 @router.get("/{leaf}/view")
 @router.head("/{leaf}/view", include_in_schema=False)
+@READING.answer
 def read_view(number: str, leaf: Place, request: Request, caller: Viewer) -> Response:
     """Send a page's picture at reading size."""
     return _picture(number, leaf, request, caller, thumb=False)
@@ -50,6 +52,7 @@ def read_view(number: str, leaf: Place, request: Request, caller: Viewer) -> Res
 
 @router.get("/{leaf}/thumb")
 @router.head("/{leaf}/thumb", include_in_schema=False)
+@READING.answer
 def read_thumb(number: str, leaf: Place, request: Request, caller: Viewer) -> Response:
     """Send a page's picture at the size of a stamp, too small to read; that is no look."""
     return _picture(number, leaf, request, caller, thumb=True)
@@ -78,6 +81,7 @@ def ask_for_tiles(number: str, leaf: Place, request: Request, _caller: Viewer) -
 
 
 @router.get("/{leaf}/tiles/{level}/{x}_{y}")
+@READING.answer
 def read_tile(  # noqa: PLR0917 - one parameter for each part of the address
     number: str, leaf: Place, level: Coordinate, x: Coordinate, y: Coordinate, request: Request, caller: Viewer
 ) -> Response:
@@ -114,16 +118,7 @@ def _picture(number: str, leaf: int, request: Request, caller: Caller, *, thumb:
         copy = page.picture(session, found, leaf, thumb=thumb)
     if not thumb:
         look(resources, found, caller, "pages")
-    return ranges.whole(
-        request,
-        resources.store,
-        copy.key,
-        version=copy.stored_version,
-        size=copy.size,
-        etag=copy.digest.hex,
-        media_type=copy.media_type,
-        filename=None,
-    )
+    return ranges.copy_of(request, resources.store, copy)
 
 
 def _asked(number: str, leaf: int, request: Request, *, tiled: bool) -> JSONResponse:

@@ -15,16 +15,18 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
-import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from archive.actions.rendition import RenditionView
 from archive.core.errors import Mismatch, RangeUnsatisfiable
 from archive.core.instant import SECOND
 from archive.ports import ObjectStore
+from archive.web.threads import READING
 
 CAP: Final = 1024 * 1024
 """The most bytes of one playback answer."""
@@ -174,6 +176,25 @@ def whole(
     return StreamingResponse(_gathered(pieces), status_code=status, media_type=media_type, headers=headers)
 
 
+def copy_of(request: Request, store: ObjectStore, copy: RenditionView) -> Response:
+    """Answer with a rendition: media by capped ranges, everything else whole.
+
+    Raises:
+        As `capped` and `whole` do.
+    """
+    media = copy.media_type.startswith(("video/", "audio/"))
+    answer = capped if media else partial(whole, filename=None)
+    return answer(
+        request,
+        store,
+        copy.key,
+        version=copy.stored_version,
+        size=copy.size,
+        etag=copy.digest.hex,
+        media_type=copy.media_type,
+    )
+
+
 def disposition(filename: str) -> str:
     """Return the Content-Disposition of a download: a plain name for old programs and the full one in UTF-8.
 
@@ -249,7 +270,7 @@ async def _gathered(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         return batch
 
     try:
-        while batch := await anyio.to_thread.run_sync(some):
+        while batch := await READING.run(some):
             for piece in batch:
                 yield piece
     finally:

@@ -51,6 +51,7 @@ from archive.web.identity import allow, resources_of
 from archive.web.lingering import Lingering
 from archive.web.opening import Opening
 from archive.web.receiving import Ending, Hold, holds_of
+from archive.web.threads import TAKING_IN
 
 PATH: Final = tus.UPLOADS
 _PATIENCE: Final = 10.0  # seconds for an older request to stop; it stops at once unless a batch is on its way to a slow disk
@@ -129,7 +130,7 @@ async def create(request: Request, caller: Creator) -> Response:
         if asked.length and asked.concat is None and body.size == asked.length and asked.length <= hold.batch():
             gathered = await gather(request, hold, room=asked.length)
             if gathered.holds(body):
-                accepted = await run_sync(opening.take_in_whole, resources, wanted, gathered.buffers)
+                accepted = await TAKING_IN.run(opening.take_in_whole, resources, wanted, gathered.buffers)
                 if accepted is not None:
                     return Response(status_code=201, headers=_at(request, wanted.id) | _told(accepted, asked.length))
         return await _create_ordinary(request, wanted, body, hold, gathered)
@@ -154,7 +155,7 @@ async def _create_ordinary(request: Request, wanted: Opening, body: Body, hold: 
     too_much = isinstance(received.refusal, PastLength | UploadTooLarge)
     if received.offset == view.length and view.concat is None and not too_much:
         try:
-            accepted = await run_sync(intake.finish, resources, view.id, resources.now())
+            accepted = await TAKING_IN.run(intake.finish, resources, view.id, resources.now())
         except Fault:
             # The bytes are kept: the sender learns where, and that the last one must come again.
             log.exception("upload %s is whole and could not be taken in", view.id)
@@ -180,7 +181,7 @@ async def _create_final(request: Request, wanted: Opening) -> Response:
             await stack.enter_async_context(holds.take(part, patience=_PATIENCE))
         view = await run_sync(opening.create_final, resources, wanted)
     async with holds.take(view.id, patience=_PATIENCE):
-        accepted = await run_sync(intake.finish, resources, view.id, resources.now())
+        accepted = await TAKING_IN.run(intake.finish, resources, view.id, resources.now())
     return Response(status_code=201, headers=_at(request, view.id) | _told(accepted, view.length))
 
 
@@ -253,7 +254,7 @@ async def patch(request: Request, upload_id: str, caller: Sender) -> Response:
             view = await run_sync(opening.extend, resources, view, now)
             received = await append(request, view, hold, start=claimed, body=body, room=room)
         if alone and received.offset == view.length:
-            return _accepted(await run_sync(intake.finish, resources, upload_id, resources.now()), view.length)
+            return _accepted(await TAKING_IN.run(intake.finish, resources, upload_id, resources.now()), view.length)
     if received.refusal is not None:
         raise received.refusal
     return Response(status_code=204, headers={"Cache-Control": "no-store"} | _progress(view, received.offset))
