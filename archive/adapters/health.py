@@ -44,12 +44,13 @@ def disk(folder: Path) -> Disk:
 
 
 def size(folder: Path) -> int:
-    """Return how many bytes the files of a folder have, those directly in it; what goes away meanwhile does not count."""
+    """Return how many bytes the files of a folder have, those directly in it but hidden ones; what goes away meanwhile does not count."""
     total = 0
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                total += entry.stat(follow_symlinks=False).st_size if entry.is_file(follow_symlinks=False) else 0
+                counts = entry.is_file(follow_symlinks=False) and not entry.name.startswith(".")
+                total += entry.stat(follow_symlinks=False).st_size if counts else 0
     return total
 
 

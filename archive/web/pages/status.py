@@ -138,8 +138,12 @@ def _room(resources: Resources, say: Say) -> Iterator[Line]:
 def _hosts(resources: Resources, session: Session, now: Instant, say: Say) -> Iterator[Line]:
     gone = resources.peers.all_gone(at=time.monotonic())
     for host in hosts.every(session):
-        ago = shapes.duration(max(0, now - host.beat) // SECOND * SECOND).removesuffix(".000")
-        said = say(N_("heard of %(ago)s ago")) % {"ago": ago}
+        ago = max(0, now - host.beat) // SECOND * SECOND
+        said = (
+            say(N_("heard of %(ago)s ago")) % {"ago": shapes.duration(ago).removesuffix(".000")}
+            if ago
+            else say(N_("heard of just now"))
+        )
         silent = host.name in gone
         yield Line(
             host.name, said, "is-waiting" if silent else "", say(N_("Nothing was heard of it for too long.")) if silent else ""
