@@ -1,9 +1,10 @@
 """The queue's verbs: promise, claim, keep, finish, fail, run again.
 
 A claim takes the most urgent job; among equals the agency that was served least lately; within an agency the source whose turn it is;
-then the oldest. A lease that ran out lets another worker claim; `attempt` fences, so that whoever lost the lease can neither publish nor
-finish. A job is promised in the transaction of the fact that asks for it, and finished in the transaction of what it found: it takes
-effect once or not at all.
+then the oldest. One claim in eight takes, before all that, the job that has been due longest, if that is over an hour and nobody has a page
+open for what waits in the lane: so a lane that never catches up starves no kind. A lease that ran out lets another worker claim; `attempt`
+fences, so that whoever lost the lease can neither publish nor finish. A job is promised in the transaction of the fact that asks for it,
+and finished in the transaction of what it found: it takes effect once or not at all.
 
 Many workers may claim at once: rows that another is taking are stepped over, not waited for. So among claims of the very same moment the
 order of agencies is not exact, only over time.
@@ -17,16 +18,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, exists, func, or_, select, text, update
+from sqlalchemy import CursorResult, Row, and_, exists, func, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from archive.core.access import PersonCaller
 from archive.core.errors import JobNotDead, LeaseLost, NotFound
 from archive.core.instant import Instant
-from archive.core.jobs import AWAITED, KINDS, LEASE, LONGEST_PAUSE, MAX_ATTEMPTS, SHOWS, STORE_PAUSE, TAIL, retry_at
+from archive.core.jobs import (
+    AWAITED,
+    KINDS,
+    LEASE,
+    LONGEST_PAUSE,
+    MAX_ATTEMPTS,
+    OVERDUE,
+    SHOWS,
+    STORE_PAUSE,
+    TAIL,
+    late_turn,
+    opened,
+    retry_at,
+)
 from archive.records.items import Item
-from archive.records.jobs import HEADS, JOBS, SERVED, TAKE, TURNS, WAKE, Job, first_turn, ready, same_turn
+from archive.records.jobs import HEADS, JOBS, SERVED, TAKE, TAKE_OVERDUE, TURNS, WAKE, Job, first_turn, ready, same_turn
 
 RING = "ring"
 """In a session's `info`, the lanes in which it promised work, one for each job: the workers are told once it has committed."""
@@ -138,19 +152,33 @@ def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) 
 def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJob | None:
     """Take the next job of the lane that is due, or whose worker was not heard of in time; None if there is none.
 
+    At a late turn (`core.jobs.late_turn`) that is the one that has been due longest, if it is overdue and nobody waits at a page;
+    else the order is priority, agency, source, age.
+
     A job whose lease ran out with its attempts spent is dead: whatever it does to a worker, it did it often enough.
     """
     session.execute(WAKE, {"in_lane": lane, "at": now}, execution_options=_ALONE)
+    mine = {"in_lane": lane, "by": owner, "at": now, "until": now + LEASE}
+    if late_turn(now):
+        overdue = {**mine, "overdue": now - OVERDUE, "opened": opened(lane)}
+        row = session.execute(TAKE_OVERDUE, overdue, execution_options=_ALONE).first()
+        if row is not None:
+            _served(session, lane, row.agency, first=True, now=now)
+            return _claimed(row, owner)
     under = 1 << 30
     while heads := session.execute(HEADS, {"lane": lane, "under": under}).all():
         for head in heads:
-            taking = {"in_lane": lane, "of": head.priority, "for": head.agency, "by": owner, "at": now, "until": now + LEASE}
+            taking = {**mine, "of": head.priority, "for": head.agency}
             row = session.execute(TAKE, taking, execution_options=_ALONE).first()
             if row is not None:
                 _served(session, lane, head.agency, first=head.served_at is None, now=now)
-                return ClaimedJob(row.id, row.kind, row.lane, row.item_id or 0, row.sha256 or "", row.payload, row.attempt, owner)
+                return _claimed(row, owner)
         under = heads[0].priority  # others are taking the last jobs of this priority: one of a lower is ours
     return None
+
+
+def _claimed(row: Row[Any], owner: str) -> ClaimedJob:
+    return ClaimedJob(row.id, row.kind, row.lane, row.item_id or 0, row.sha256 or "", row.payload, row.attempt, owner)
 
 
 def _served(session: Session, lane: str, agency: str, *, first: bool, now: Instant) -> None:

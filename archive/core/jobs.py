@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from archive.core.instant import SECOND, Instant
+from archive.core.instant import HOUR, SECOND, Instant
 
 LEASE = 60 * SECOND
 """How long a claim holds without a heartbeat: long enough for a loaded machine, short enough that a dead worker is noticed."""
@@ -54,6 +54,23 @@ AWAITED = 95
 SHOWS = frozenset({"examine", "photo", "rendition", "repair"})
 """Kinds without which an item's page has nothing to show; a page of a document has its own way to be asked for."""
 LANES = ("quick", "verify", "media", "heavy")
+OVERDUE = HOUR
+"""How long a job must have been due before its age counts."""
+LATE_TURNS = 8
+"""One claim in so many asks for what is overdue, whatever its priority: a lane that never catches up still does its lowest kinds."""
+
+
+def opened(lane: str) -> tuple[int, ...]:
+    """Return the priorities, in a lane, of what somebody has a page open for: before those, age does not count."""
+    return (AWAITED, *(KINDS[kind].priority for kind in ("page", "tiles") if KINDS[kind].lane == lane))
+
+
+def late_turn(now: Instant) -> bool:
+    """Say whether a claim made at this moment is one that asks for what is overdue.
+
+    It goes by the last digits of a clock that counts microseconds, so that claims need no count in common, nor a lock to keep one.
+    """
+    return now % LATE_TURNS == 0
 
 
 def retry_at(attempt: int, *, now: Instant) -> Instant:

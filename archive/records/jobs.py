@@ -6,7 +6,7 @@ how much has been done, and how much waits, is no matter to whoever takes the ne
 
 from __future__ import annotations
 
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import (
     BigInteger,
@@ -15,10 +15,12 @@ from sqlalchemy import (
     ForeignKey,
     FromClause,
     Index,
+    Select,
     Table,
     and_,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     select,
@@ -26,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from archive.core.jobs import MAX_ATTEMPTS
 from archive.records.base import Base, Facts, IntKey, MaybeWhen, When
@@ -199,21 +202,42 @@ _NEXT: Final = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-TAKE: Final = (
-    update(JOBS)
-    .where(JOBS.c.id == _NEXT.scalar_subquery())
-    .values(
-        state="running",
-        lease_owner=bindparam("by"),
-        lease_until=bindparam("until"),
-        attempt=JOBS.c.attempt + 1,
-        started_at=bindparam("at"),
-        permille=0,
-        note="",
+
+
+def _take(chosen: Select[tuple[int]]) -> ReturningUpdate[Any]:
+    return (
+        update(JOBS)
+        .where(JOBS.c.id == chosen.scalar_subquery())
+        .values(
+            state="running",
+            lease_owner=bindparam("by"),
+            lease_until=bindparam("until"),
+            attempt=JOBS.c.attempt + 1,
+            started_at=bindparam("at"),
+            permille=0,
+            note="",
+        )
+        .returning(
+            JOBS.c.id, JOBS.c.kind, JOBS.c.lane, JOBS.c.item_id, JOBS.c.sha256, JOBS.c.payload, JOBS.c.attempt, JOBS.c.agency
+        )
     )
-    .returning(JOBS.c.id, JOBS.c.kind, JOBS.c.lane, JOBS.c.item_id, JOBS.c.sha256, JOBS.c.payload, JOBS.c.attempt)
-)
+
+
+TAKE: Final = _take(_NEXT)
 """Takes the next job of an agency at a priority, stepping over those that another is taking at this moment."""
+
+_OPENED: Final = exists().where(
+    _OTHERS.c.lane == bindparam("in_lane"), _OTHERS.c.priority.in_(bindparam("opened", expanding=True)), ready(_OTHERS)
+)
+_OVERDUE: Final = (
+    select(JOBS.c.id)
+    .where(JOBS.c.lane == bindparam("in_lane"), JOBS.c.run_after < bindparam("overdue"), ready(), ~_OPENED)
+    .order_by(JOBS.c.run_after)
+    .limit(1)
+    .with_for_update(skip_locked=True, of=JOBS)
+)
+TAKE_OVERDUE: Final = _take(_OVERDUE)
+"""Takes the job of a lane that has been due longest, if it was due before then and nobody has a page open for what waits there."""
 
 _LAST: Final = select(func.max(TURNS.alias("others").c.served_at)).scalar_subquery()
 _FREE: Final = (

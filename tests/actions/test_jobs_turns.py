@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, func, select, text
 
 from archive.actions import jobs
 from archive.core.instant import HOUR, SECOND, Instant
-from archive.core.jobs import AWAITED, LEASE, MAX_ATTEMPTS
+from archive.core.jobs import AWAITED, LATE_TURNS, LEASE, MAX_ATTEMPTS, OVERDUE
 from archive.records.items import Item, StoredObject
 from archive.records.jobs import Job, LaneTurn
 from archive.records.migrations import upgrade
@@ -237,6 +237,39 @@ def test_many_workers_at_once_take_each_job_once_and_leave_none(queue):
     for thread in threads:
         thread.join()
     assert len(taken) == len(set(taken)) == 42
+
+
+def test_a_lane_that_never_catches_up_still_does_what_comes_last_in_it(queue):
+    """Work of the highest kind comes as fast as it is done, each moment; what nobody hurries for gets its turns once it is overdue."""
+    replicas = 5
+    with writing(queue.engine) as session:
+        for number in range(replicas):
+            jobs.enqueue(session, kind="replicate", sha256=sha("A", 1), payload={"n": number}, now=queue.now)
+
+    def keep_busy(claims):
+        done = []
+        for _ in range(claims):
+            queue.now = Instant(queue.now + 1)
+            queue.promise("A", 1, kind="read_back")
+            job = queue.claim("verify")
+            done.append(job.payload["n"] if job.kind == "replicate" else job.kind)
+        return done
+
+    queue.promise("A", 1, kind="read_back", times=4)
+    assert set(keep_busy(LATE_TURNS * 2)) == {"read_back"}, "nothing is overdue yet"
+    queue.now = Instant(queue.now + OVERDUE)
+    done = keep_busy(LATE_TURNS * (replicas + 4 + 2 * LATE_TURNS + 2))
+    assert [each for each in done if each != "read_back"] == list(range(replicas)), "each in its turn, the longest due first"
+    assert all("read_back" in done[at : at + 2] for at in range(len(done) - 1)), "and never two of them on end"
+
+
+def test_whoever_waits_at_a_page_is_served_before_anything_overdue(queue):
+    queue.promise("A", 1, times=3)
+    queue.now = Instant(NOW + 2 * OVERDUE - NOW % LATE_TURNS)
+    queue.promise("B", 1)
+    with writing(queue.engine) as session:
+        jobs.hasten(session, sha256=sha("B", 1))
+    assert [queue.whose()[0] for _ in range(2)] == ["B", "A"]
 
 
 STEPS = st.lists(
