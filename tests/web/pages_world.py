@@ -1,11 +1,15 @@
 """An archive with something of every kind in it, for tests of pages: real files, taken in with signed manifests, worked on by real jobs.
 
-Built once for each test module; what a test changes (bindings, cases of its own) must not disturb the others.
+Built once for a whole run, whatever number of processes it has; every test module has a copy. What a test changes (bindings, cases of its
+own) must not disturb the others of its module.
 """
 
 from __future__ import annotations
 
+import fcntl
 import io
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +32,7 @@ from archive.ports import Placed, Put
 from archive.resources import Resources, opened
 from archive.settings import Settings
 from archive.web.app import create_app
+from tests import services
 from tests.media_files import AAC, H264, made, media_file
 from tests.serving import served
 from workers.handlers import HANDLERS
@@ -86,15 +91,34 @@ def paper() -> bytes:
 
 @contextmanager
 def world(folder: Path) -> Iterator[World]:
-    """Build the archive under `folder`, work its jobs off, and serve it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = Settings(data_dir=folder, agency="131102", agency_name=AGENCY, worker=False)
-    with opened(settings) as resources:
-        built = World(resources)
-        _fill(built)
+    """Copy the archive to `folder` and serve it."""
+    template = _template()
+    shutil.copytree(template, folder, ignore=shutil.ignore_patterns("run"), dirs_exist_ok=True)
+    with opened(_settings(folder)) as resources:
+        built = World(resources, **json.loads((template.with_suffix(".json")).read_text("utf-8")))
         with served(create_app(resources)) as url:
             built.url = url
             yield built
+
+
+def _settings(folder: Path) -> Settings:
+    return Settings(data_dir=folder, agency="131102", agency_name=AGENCY, worker=False)
+
+
+def _template() -> Path:
+    """Return the run's one archive that others are copied from, built and its jobs worked off by whoever needs it first."""
+    template = services.directory() / "pages-world"
+    known = template.with_suffix(".json")
+    with template.with_suffix(".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            shutil.rmtree(template, ignore_errors=True)
+            template.mkdir()
+            with opened(_settings(template)) as resources:
+                built = World(resources)
+                _fill(built)
+            known.write_text(json.dumps({"numbers": built.numbers, "case_id": built.case_id}), "utf-8")
+    return template
 
 
 def work(resources: Resources) -> None:

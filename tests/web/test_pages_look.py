@@ -81,28 +81,40 @@ def test_a_filter_left_empty_stays_out_of_the_address(window: Window) -> None:
         page.wait_for_url(f"**/items/{window.archive.numbers['photo']}")
 
 
-@pytest.mark.parametrize("language", ["zh-CN", "en"])
-@pytest.mark.parametrize(
-    ("width", "height"), [(1366, 768), (1920, 1080), (683, 384)], ids=["office", "large", "200 percent zoom"]
-)
-def test_no_page_is_wider_than_its_window(window: Window, language: str, width: int, height: int) -> None:
+def every_address(window: Window) -> list[str]:
     numbers = window.archive.numbers
-    addresses = [
-        "/inbox",
-        "/items",
-        "/cases",
-        "/cases/new",
-        f"/cases/{window.archive.case_id}",
-        "/jobs?state=done",
-        "/quarantine",
-        "/upload",
-        f"/items/{numbers['film']}/receipt",
-    ]
-    addresses += [f"/items/{numbers[name]}" for name in ("film", "old", "paper", "photo", "sound", "damaged", "unknown")]
-    with window.page("/inbox", language=language, width=width, height=height) as page:
-        for address in addresses:
+    fixed = ["/inbox", "/items", "/cases", "/cases/new", "/jobs?state=done", "/quarantine", "/upload"]
+    made = [f"/cases/{window.archive.case_id}", f"/items/{numbers['film']}/receipt"]
+    kinds = ("film", "old", "paper", "photo", "sound", "damaged", "unknown")
+    return [*fixed, *made, *(f"/items/{numbers[name]}" for name in kinds)]
+
+
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+SIZES = {"office": (1366, 768), "large": (1920, 1080), "200 percent zoom": (683, 384)}
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+def test_no_page_is_wider_than_its_window_also_when_that_is_changed(window: Window, language: str) -> None:
+    with window.page("/inbox", language=language) as page:
+        for address in every_address(window):
+            page.set_viewport_size({"width": 1366, "height": 768})
             page.goto(address)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+            assert page.evaluate(FITS), address
+            for name in ("200 percent zoom", "large"):
+                width, height = SIZES[name]
+                page.set_viewport_size({"width": width, "height": height})
+                until(page, f"innerWidth === {width}")
+                assert page.evaluate(FITS), (address, name)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("language", ["zh-CN", "en"])
+@pytest.mark.parametrize(("width", "height"), SIZES.values(), ids=SIZES)
+def test_no_page_opened_in_a_window_is_wider_than_it(window: Window, language: str, width: int, height: int) -> None:
+    with window.page("/inbox", language=language, width=width, height=height) as page:
+        for address in every_address(window):
+            page.goto(address)
+            assert page.evaluate(FITS), address
 
 
 def test_nothing_of_a_list_is_cut_off_at_1366_by_768(window: Window) -> None:
