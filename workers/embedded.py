@@ -44,6 +44,7 @@ def run(resources: Resources) -> None:
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
         stop.set()
+        resources.bell.ring(LANES)  # a handler that returns lets what it interrupted go on waiting
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when
@@ -69,7 +70,7 @@ def _run(resources: Resources, stop: threading.Event) -> None:
     settled = time.monotonic()
     try:
         while not stop.is_set():
-            if ear.wait(GLANCE):
+            if ear.wait(GLANCE, sys.stdin.fileno()):
                 lanes.ring_all()
             if time.monotonic() - settled > SETTLE:
                 settled = time.monotonic()

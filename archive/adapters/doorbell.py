@@ -43,9 +43,13 @@ class Ear:
         self._socket.bind(str(path))
         self._socket.settimeout(0)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for a ring, at most so long, and say whether there was one; rings that came together count as one."""
-        if not select.select([self._socket], [], [], seconds)[0]:
+    def wait(self, seconds: float, *also: int) -> bool:
+        """Wait for a ring, at most so long, and say whether there was one; rings that came together count as one.
+
+        What can be read from a descriptor of `also` ends the wait too; that is no ring.
+        """
+        ours = self._socket.fileno()
+        if ours not in select.select([ours, *also], [], [], seconds)[0]:
             return False
         with contextlib.suppress(BlockingIOError):
             while True:
