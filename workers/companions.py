@@ -1,7 +1,7 @@
 """What every recording gets beside what plays: poster and storyboard, waveform, stream hashes, positions.
 
-Invariants: a job probes the bytes itself and depends on no other job; it reads the original and never writes to it. Bytes that have no such
-track make the job do nothing.
+Invariants: a job depends on no other, for its process probes the bytes itself; it reads the original and never writes to it. Bytes that
+have no such track make the job do nothing.
 
 Not guaranteed: that a preview shows the very moment it stands for; pictures are taken from key frames where these come often enough.
 """

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from archive.actions.jobs import ClaimedJob
 from archive.adapters.jail import Jail
+from archive.core.digest import original_key
 from archive.core.instant import parse
 from tests.media_files import AAC, BOTH, H264, Workshop, made, media_file, workshop
+from workers.bench import opened
+from workers.media import Examined, probed
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,24 @@ def test_every_file_ends_up_playable(shop: Workshop, processed, tmp_path: Path, 
     assert "creation_time" not in json.dumps(out)
     times = frame_times(tmp_path / "out.mp4")
     assert times == sorted(times), "pictures are shown out of order"
+
+
+def test_a_file_is_probed_once_in_a_process_as_long_as_nothing_of_it_or_of_the_bounds_changes(shop: Workshop, processed):
+    digest = shop.item(processed("undecoded.mkv")).sha256
+
+    def look(**bounds: int) -> tuple[Examined, list[str], int]:
+        settings = shop.resources.settings.model_copy(update=bounds)
+        job = ClaimedJob(1, "examine", "quick", 1, digest.hex, {}, 1, "test")
+        with opened(replace(shop.resources, settings=settings), job, lambda *_: None) as bench:
+            return probed(bench), bench.tolerated, len(bench.argvs)
+
+    first, tolerated, _ = look()
+    assert tolerated, "the probe was let open what is not decoded here"
+    assert look() == (first, tolerated, 0)
+    assert look(max_tracks=40)[2] == 2, "other bounds, another look: refused, and let open"
+    path = shop.resources.settings.data_dir / "store" / original_key(digest)
+    os.utime(path, ns=(0, 0))
+    assert look() == (first, tolerated, 2)
 
 
 def test_a_track_that_is_not_decoded_here_does_not_hide_the_others(shop: Workshop, processed):
