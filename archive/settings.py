@@ -154,6 +154,14 @@ class Settings(BaseModel):
     web_gone_seconds: int = Field(
         default=120, ge=5, description="Seconds of silence after which a web host, and what its spool held, counts as gone."
     )
+    fixity_days: int = Field(
+        default=90, ge=0, le=36500, description="Days after which an original is read again in full; 0: never by itself."
+    )
+    fixity_day_bytes: int = Field(
+        default=2**40,
+        ge=1,
+        description="Bytes of originals that are promised to be read again in one day at most; one file at least.",
+    )
     job_days: int = Field(default=90, ge=1, description="Days that finished jobs are kept.")
     copies_bytes: int = Field(
         default=50 * 2**30, ge=2**20, description="Bytes of scratch copies of originals that a worker's host keeps at most."

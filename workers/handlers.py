@@ -9,6 +9,7 @@ from workers.runner import Handler
 
 HANDLERS: Mapping[str, Handler] = {
     "read_back": keeping.kept(fixity.read_back),
+    "check": keeping.checks(fixity.read_back),
     "take_in": taking_in.take_in,
     "examine": assembly.examine,
     "assemble": assembly.assemble,

@@ -1,4 +1,4 @@
-"""What keeps the archive as it is: trials of its stores, locks that are extended, copies in a second store, repair from them, pruning.
+"""What keeps the archive as it is: trials of its stores, locks extended, copies and repair from them, originals read again, pruning.
 
 Invariants: whatever a store was asked to do is read back from it before a row says so; locks are never shortened; a copy becomes part of
 a repair only if its bytes, read whole, have the digest that names the original; a flawed version is left where it is. Work on many
@@ -16,7 +16,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from archive.actions import housekeeping, jobs, replica, store
+from archive.actions import fixity, housekeeping, jobs, replica, store
 from archive.actions.fixity import Verdict
 from archive.actions.jobs import ClaimedJob
 from archive.actions.store import Locked
@@ -171,6 +171,33 @@ def kept(handler: Handler) -> Handler:
         return all_of_it
 
     return then
+
+
+def checks(handler: Handler) -> Handler:
+    """Return a fixity check by this read-back; of a job about no original, the promise of those that are due, the oldest first.
+
+    So many bytes a day: a job promises a batch and, behind it, the job that goes on where it ended.
+    """
+    read = kept(handler)
+
+    def check(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
+        if job.sha256:
+            return read(resources, job, report)
+        settings, given = resources.settings, job.payload
+        if not settings.fixity_days:
+            return _nothing
+
+        def publish(session: Session, now: Instant) -> None:
+            before, left = Instant(now - settings.fixity_days * DAY), int(given.get("left", settings.fixity_day_bytes))
+            after = (int(given.get("checked", 0)), str(given.get("after", "")))
+            rest = fixity.promise(session, before=before, after=after, most=left, limit=BATCH, now=now)
+            if rest is not None:
+                place = {"day": given.get("day", ""), "checked": rest.checked_at, "after": rest.sha256, "left": rest.left}
+                jobs.enqueue(session, kind="check", payload=place, now=now)
+
+        return publish
+
+    return check
 
 
 def _lock_of(resources: Resources, digest: Digest) -> tuple[Locked, Instant] | None:

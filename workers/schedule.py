@@ -1,4 +1,4 @@
-"""What is due by the calendar: the trial of the stores, locks to be extended, copies to be made, finished jobs to be removed.
+"""What is due by the calendar: the trial of the stores, locks and copies to be seen to, originals to be read again, finished jobs to go.
 
 Deciding is pure: given what is known and the time, `due` says what to promise. Promising is idempotent: a job's key carries its day, or its
 hour, so that however many schedulers look however often, each thing is promised once.
@@ -30,6 +30,7 @@ class Known:
     stores: bool
     tried: Instant | None = None
     replica: bool = False
+    fixity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def due(known: Known, *, now: Instant, started: bool = False) -> list[Promise]:
         found.append(Promise("extend_locks", {"day": day}))
     if known.replica:
         found.append(Promise("replicate", {"day": day}))
+    if known.fixity:
+        found.append(Promise("check", {"day": day}))
     return found
 
 
@@ -71,6 +74,7 @@ def promise(resources: Resources, *, now: Instant, started: bool = False) -> int
             stores=bool(newest),
             tried=None if None in newest else min((view.at for view in newest if view), default=None),
             replica=replica_name(resources) is not None,
+            fixity=resources.settings.fixity_days > 0,
         )
     with resources.transaction() as session:
         return sum(

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from archive.actions import custody
+from archive.actions import custody, jobs
 from archive.core import manifest as manifests
 from archive.core.accession import AccessionNumber
 from archive.core.canonical import Json
@@ -113,6 +113,59 @@ def record(
         facts=facts,
     )
     return found
+
+
+_OWN = ("", "archive")
+"""Whose the periodic checks are: not the item's source's, whose own work would line up behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Where a day's promises of checks go on: after which original, and for how many bytes more."""
+
+    checked_at: Instant
+    sha256: str
+    left: int
+
+
+def promise(session: Session, *, before: Instant, after: tuple[int, str], most: int, limit: int, now: Instant) -> Rest | None:
+    """Promise to read again the originals that were last read before then, the oldest first; return where to go on, None at the end.
+
+    Begins after the original that `after` names by its last check and its SHA-256, and promises up to `limit` checks of up to `most` bytes
+    together, but always the first: a file larger than a day's worth would never be read. What waits to be checked already is not promised
+    twice. What was never read back is for its first read-back, which waits or is shown as failed.
+    """
+    item = select(func.min(Item.id)).where(Item.sha256 == StoredObject.sha256).scalar_subquery()
+    rows = session.execute(
+        select(StoredObject.sha256, StoredObject.size, StoredObject.checked_at, item.label("item_id"))
+        .where(StoredObject.checked_at < before, tuple_(StoredObject.checked_at, StoredObject.sha256) > after)
+        .order_by(StoredObject.checked_at, StoredObject.sha256)
+        .limit(limit)
+    ).all()
+    last, left = None, most
+    for row in rows:
+        if last is not None and row.size > left:
+            return None
+        if row.item_id is not None:
+            given = {"checked": row.checked_at}
+            jobs.enqueue(session, kind="check", item_id=row.item_id, sha256=row.sha256, payload=given, whose=_OWN, now=now)
+        last, left = row, left - row.size
+    return None if last is None or len(rows) < limit or left <= 0 else Rest(Instant(last.checked_at), last.sha256, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """How the originals stand by their last checks: how many were found flawed, and the longest ago that one was read."""
+
+    flawed: int
+    oldest: Instant | None
+
+
+def checks(session: Session) -> Checks:
+    """Return how the originals stand by their last checks."""
+    flawed = session.scalar(select(func.count()).select_from(StoredObject).where(text("verdict <> 'intact'"))) or 0
+    oldest = session.scalar(select(func.min(StoredObject.checked_at)))
+    return Checks(flawed, None if oldest is None else Instant(oldest))
 
 
 def receipt(session: Session, *, number: str, station_id: int | None = None) -> Receipt:

@@ -42,6 +42,7 @@ KINDS: dict[str, Work] = {
     "restore": Work("verify", 70),
     "canary": Work("verify", 25),
     "replicate": Work("verify", 20),
+    "check": Work("verify", 10),
     "prune": Work("quick", 5),
     "storyboard": Work("media", 60),
     "waveform": Work("media", 55),

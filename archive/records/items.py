@@ -27,6 +27,7 @@ class StoredObject(Base):
         CheckConstraint("length(sha256) = 64", name="sha256"),
         CheckConstraint("verdict IN ('intact', 'altered', 'missing', 'unreadable')", name="verdict"),
         Index("ix_objects_locked", "locked_until", "sha256"),
+        Index("ix_objects_checked", "checked_at", "sha256"),
         Index("ix_objects_flawed", "sha256", postgresql_where=text(_FLAWED), sqlite_where=text(_FLAWED)),
     )
 

@@ -6,11 +6,13 @@ import dataclasses
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from archive.actions import fixity, jobs, person, status
 from archive.actions.fixity import Verdict
 from archive.adapters.jail import Jail
-from archive.core.instant import SECOND, Instant
+from archive.core.instant import DAY, SECOND, Instant
+from archive.records.items import StoredObject
 from archive.web.app import create_app
 from archive.web.identity import COOKIE
 from tests.media_files import media_file, workshop
@@ -54,7 +56,17 @@ def test_read_backs_are_told_by_their_verdicts_and_an_altered_one_is_red(shop):
     assert 'is-verified">intact 1<' in text
     with shop.resources.transaction() as session:
         fixity.record(session, item_id=shop.item(number).id, verdict=Verdict.ALTERED, leaves=[], now=shop.resources.now())
-    assert 'is-flaw">altered 1<' in shown(shop)
+    text = shown(shop)
+    assert 'is-flaw">altered 1<' in text
+    assert 'is-flaw">1 original is altered, missing or unreadable<' in text, "also when the last read-backs tell no more of it"
+
+
+def test_an_original_that_should_have_been_read_again_long_ago_is_amber(shop):
+    shop.process(media_file("photo.png"))
+    assert "overdue to be read again" not in shown(shop)
+    with shop.resources.transaction() as session:
+        session.execute(update(StoredObject).values(checked_at=shop.resources.now() - 101 * DAY))
+    assert "overdue to be read again" in shown(shop)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,17 @@ def test_bytes_that_rot_under_their_lock_are_found_and_restored_beside_what_was_
     assert {(each.code, each.flaw) for each in findings(shop, photo)} == {("unreferenced", False)}
 
 
+def test_bytes_that_rot_where_nobody_looks_are_found_by_the_calendar_and_restored(shop, photo, picture, s3):
+    with shop.resources.transaction() as session:
+        session.get(StoredObject, shop.item(photo).sha256.hex).checked_at -= 100 * DAY
+    rot(s3, shop.item(photo).sha256, row(shop, photo).version_id)
+    with shop.resources.transaction() as session:
+        jobs.enqueue(session, kind="check", payload={"day": "2026-11-22"}, now=shop.resources.now())
+    shop.work()
+    assert [each["verdict"] for each in events(shop, EventKind.READ_BACK, photo)] == ["intact", "altered"]
+    assert (row(shop, photo).verdict, content(shop, photo)) == ("intact", picture.read_bytes())
+
+
 def test_bytes_that_are_gone_are_restored_too(shop, photo, picture, s3):
     lose(s3, shop.item(photo).sha256, row(shop, photo).version_id)
     look_again(shop, photo)

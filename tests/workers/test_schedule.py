@@ -35,6 +35,10 @@ def test_stores_are_tried_daily_and_copies_made_where_there_is_a_second_one():
     assert "canary" in kinds(Known(stores=True, tried=Instant(NOON - DAY)))
 
 
+def test_originals_are_read_again_where_that_is_wanted_whatever_the_store():
+    assert kinds(Known(stores=False, fixity=True)) == {"prune", "check"}
+
+
 def test_a_scheduler_that_begins_has_them_tried_but_not_once_more_within_the_hour():
     assert "canary" in kinds(Known(stores=True, tried=Instant(NOON - 2 * HOUR)), started=True)
     assert "canary" not in kinds(Known(stores=True, tried=Instant(NOON - MINUTE)), started=True)
@@ -76,10 +80,10 @@ def promised(shop) -> list[str]:
 
 
 def test_many_schedulers_promise_each_thing_once(shop):
-    assert schedule.promise(shop.resources, now=NOON) == 4
+    assert schedule.promise(shop.resources, now=NOON) == 5
     assert schedule.promise(shop.resources, now=NOON) == 0
     assert schedule.promise(shop.resources, now=Instant(NOON + 20 * MINUTE), started=True) == 0
-    assert promised(shop) == ["canary", "extend_locks", "prune", "replicate"]
+    assert promised(shop) == ["canary", "check", "extend_locks", "prune", "replicate"]
 
 
 def test_a_store_that_was_never_tried_makes_the_trial_due_though_another_was_tried_just_now(shop):

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from archive.actions import hosts, replica, status, store
+from archive.actions import fixity, hosts, replica, status, store
 from archive.adapters import health
 from archive.core.access import Act, Caller
 from archive.core.instant import DAY, SECOND, Instant
@@ -83,7 +83,7 @@ def overview(request: Request, caller: Annotated[Caller, Depends(allow(Act.STATU
     now, tools = resources.now(), health.tools(resources.jail)
     with resources.reading() as session:
         lanes = status.lanes(session, now=now)
-        checked = status.read_backs(session)
+        checked, standing = status.read_backs(session), fixity.checks(session)
         settings = resources.settings
         kept = status.stores(session, names=tried(settings), now=now)
         second = replica.counts(session, store=settings.replica_name) if resources.replica is not None else None
@@ -103,12 +103,19 @@ def overview(request: Request, caller: Annotated[Caller, Depends(allow(Act.STATU
             tools=tools,
             lanes=[_lane(lane, now, say) for lane in lanes],
             checked=checked,
+            standing=standing,
+            overdue=_overdue(standing, settings.fixity_days, now),
             verdicts=[
                 (*VERDICT.get(verdict, ("is-flaw", N_("unreadable"))), count)
                 for verdict, count in sorted(checked.verdicts.items())
             ],
             last=status.LAST,
         )
+
+
+def _overdue(standing: fixity.Checks, days: int, now: Instant) -> bool:
+    """Say whether an original has waited to be read again for a tenth longer than it should, and a day."""
+    return days > 0 and standing.oldest is not None and now - standing.oldest > days * DAY * 11 // 10 + DAY
 
 
 def _jail(jail: Jail, say: Say) -> dict[str, Any]:

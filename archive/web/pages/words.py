@@ -85,6 +85,7 @@ JOB_KIND: Mapping[str, str] = {
     "replicate": N_("Copy to the second store"),
     "extend_locks": N_("Extend locks"),
     "canary": N_("Try the object store"),
+    "check": N_("Read an original again"),
     "prune": N_("Remove finished jobs"),
 }
 
