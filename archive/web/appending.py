@@ -109,7 +109,7 @@ async def gather(request: Request, hold: Hold, *, room: int) -> Gathered:
     """Receive a small body into memory; `append` puts it where it belongs if it turns out not to be whole."""
     buffers: list[bytes] = []
     idle = resources_of(request).settings.idle_body_seconds
-    ending = await receive(request.stream(), buffers.extend, room=room, idle=idle, hold=hold)
+    ending = await receive(request.stream(), buffers.extend, room=room, idle=idle, hold=hold, blocks=False)
     request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
     return Gathered(ending, buffers)
 
@@ -171,9 +171,8 @@ async def check_last_byte_again(request: Request, view: UploadView, hold: Hold, 
     Of an upload whose last PATCH does but say its length, no byte comes again. The file is not written to: a store may hold it already.
     """
     again = _Memory(body.checksum)
-    ending = await receive(
-        request.stream(), again.write, room=room, idle=resources_of(request).settings.idle_body_seconds, hold=hold
-    )
+    idle = resources_of(request).settings.idle_body_seconds
+    ending = await receive(request.stream(), again.write, room=room, idle=idle, hold=hold, blocks=False)
     request.state.body_read = ending in {Ending.COMPLETE, Ending.DISCONNECTED}
     if (refusal := _refusal(ending, view)) is not None:
         raise refusal

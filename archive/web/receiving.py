@@ -150,7 +150,7 @@ def holds_of(request: Request) -> Holds:
     return found
 
 
-async def receive(body: AsyncIterator[bytes], write: Write, *, room: int, idle: float, hold: Hold) -> Ending:
+async def receive(body: AsyncIterator[bytes], write: Write, *, room: int, idle: float, hold: Hold, blocks: bool = True) -> Ending:
     """Hand a body over and say why it ended; all that was received in order is written then.
 
     Args:
@@ -159,12 +159,13 @@ async def receive(body: AsyncIterator[bytes], write: Write, *, room: int, idle: 
         room: The most bytes the body may have. A chunk that passes it is dropped whole, and ends the body.
         idle: Seconds of silence after which the body is given up.
         hold: The right to write.
+        blocks: Whether writing takes long enough to be worth a thread; into memory it does not.
 
     Raises:
         DiskFull: There is no room on the disk; what was written before is kept.
         Unavailable: The disk failed.
     """
-    batches = _Batches(write, hold.batch)
+    batches = _Batches(write, hold.batch, blocks=blocks)
     ending = Ending.COMPLETE
     try:
         try:
@@ -205,8 +206,9 @@ def _keep_freed_buffers() -> None:
 class _Batches:
     """Chunks gathered into batches, at most one of which is being written."""
 
-    def __init__(self, write: Write, size: Callable[[], int]) -> None:
+    def __init__(self, write: Write, size: Callable[[], int], *, blocks: bool) -> None:
         self._write = write
+        self._blocks = blocks
         self._due = size
         self._gathered: list[bytes] = []
         self._size = 0
@@ -229,7 +231,10 @@ class _Batches:
         await self.settle()
         if self._gathered:
             batch, self._gathered, self._size = self._gathered, [], 0
-            self._writing = _WRITERS.submit(self._write, batch)
+            if self._blocks:
+                self._writing = _WRITERS.submit(self._write, batch)
+            else:
+                self._write(batch)
 
     async def settle(self) -> None:
         """Wait for the batch being written; what it raised is raised here."""
