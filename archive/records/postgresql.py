@@ -10,17 +10,22 @@ whatever writes is written to be asked again, and answers the same (docs/decisio
 from __future__ import annotations
 
 import logging
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 
 from archive.core.errors import LiuhenError, Malformed, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +33,8 @@ CONNECTIONS: Final = 20
 """The most of one process: forty threads hold one for some milliseconds each, and PostgreSQL ships with room for a hundred in all."""
 KEPT: Final = 5
 """Connections kept open by one process while nobody needs them."""
+FRESH_SECONDS: Final = 2.0
+"""For how long after its use a connection that says nothing is taken for a living one."""
 CONNECT_SECONDS: Final = 5
 POOL_SECONDS: Final = 15
 
@@ -57,11 +64,12 @@ def open_postgresql(
 ) -> Engine:
     """Return an engine on this database; nothing is asked of it yet.
 
-    A connection is tried before each use, so that a server that was started again in between is noticed by nobody. `name` is what the
+    A server that was started again in between two uses of a connection is noticed by nobody: it says farewell, or its system closes the
+    connection, and one over which something came unasked, or which rested for a while, is tried before its use. `name` is what the
     server's own lists show; `patient` sets no bound to statements and pauses: for an operator's long commands and for migrations.
     """
     settings = {**_TIMEOUTS, **(_PATIENT if patient else {})}
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         connect_args={
             "application_name": name[:63],
@@ -73,10 +81,40 @@ def open_postgresql(
         pool_size=min(kept, connections),
         max_overflow=max(0, connections - kept),
         pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
         isolation_level="READ COMMITTED",
         hide_parameters=True,  # an error's text goes to the log, what it was about does not
     )
+
+    @event.listens_for(engine, "checkin")
+    def _rests(_connection: psycopg.Connection[Any] | None, entry: ConnectionPoolEntry) -> None:
+        entry.info[_SINCE] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _tried(connection: psycopg.Connection[Any], entry: ConnectionPoolEntry, _: object) -> None:
+        # A question and its answer before each use would cost more than most of what is asked.
+        since = entry.info.pop(_SINCE, None)
+        if since is None or (time.monotonic() - since < FRESH_SECONDS and not _heard_from(connection)):
+            return
+        try:
+            engine.dialect.do_ping(connection)  # type: ignore[arg-type]  # the driver's own connection
+        except psycopg.Error as why:
+            raise InvalidatePoolError from why  # the pool makes another, and trusts none that is as old
+
+    return engine
+
+
+_SINCE: Final = "since"
+"""In a pooled connection's `info`: when it was last given back; not there while it is in use, or new."""
+
+
+def _heard_from(connection: psycopg.Connection[Any]) -> bool:
+    """Say whether something came over a connection that rests: a farewell, its end, or a mere notice."""
+    try:
+        ears = select.poll()
+        ears.register(connection.pgconn.socket, select.POLLIN)
+        return bool(ears.poll(0))
+    except psycopg.Error:  # it has no socket any more
+        return True
 
 
 def is_postgresql(engine: Engine | Connection) -> bool:
