@@ -34,6 +34,8 @@ from archive.records.people import Person
 from archive.records.stations import Station
 from archive.records.uploads import Quarantined, Upload
 
+_OBJECTS, _SERIALS = StoredObject.__table__, Serial.__table__
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -55,8 +57,11 @@ def accept(
     agency: str,
     zone: ZoneInfo,
     now: Instant,
+    actor: str | None = None,
 ) -> Accepted:
     """Take in the bytes of a finished upload, which are in the store under their digest; asking again answers the same.
+
+    `actor` is who sent it, where the caller knows.
 
     Raises:
         NotFound: there is no such upload.
@@ -103,7 +108,7 @@ def accept(
     session.add(item)
     session.flush()
     upload.state, upload.ended_at, upload.item_id, upload.floor = "stored", now, item.id, None
-    actor = _actor(session, upload)
+    actor = actor or _actor(session, upload)
     jobs.enqueue_first(session, item_id=item.id, sha256=item.sha256, now=now)
     _tell_repair(session, item, put=placed.put, now=now)
     custody.record(
@@ -246,10 +251,10 @@ def _earlier(session: Session, digest: Digest, *, size: int, placed: Placed, now
     The bytes are held until the commit: of two accessions of the same bytes at once, the second sees the first.
     """
     made = session.execute(
-        _insert(session)(StoredObject)
+        _insert(session)(_OBJECTS)
         .values(sha256=digest.hex, size=size, version_id=placed.version, stored_at=now)
         .on_conflict_do_nothing()
-        .returning(StoredObject.sha256)
+        .returning(_OBJECTS.c.sha256)
     ).first()
     if made is not None:  # nobody else sees the row, and whoever writes it too waits for us
         locks.passing(session, locks.Noun.BYTES, digest.hex)
@@ -271,10 +276,10 @@ def _take_number(session: Session, *, agency: str, kind: Kind, year: int) -> Acc
     """Take the next serial in this transaction: if it rolls back, so does the counter, and no gap is left."""
     locks.passing(session, locks.Noun.SERIAL, f"{agency} {kind.letters} {year}")
     statement = (
-        _insert(session)(Serial)
+        _insert(session)(_SERIALS)
         .values(agency=agency, letters=kind.letters, year=year, last=1)
-        .on_conflict_do_update(index_elements=["agency", "letters", "year"], set_={"last": Serial.last + 1})
-        .returning(Serial.last)
+        .on_conflict_do_update(index_elements=["agency", "letters", "year"], set_={"last": _SERIALS.c.last + 1})
+        .returning(_SERIALS.c.last)
     )
     serial = session.execute(statement).scalar_one()
     if serial > MAX_SERIAL:

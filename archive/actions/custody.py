@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from archive.core.canonical import Json, decode
 from archive.core.custody import GENESIS, EventKind, Link, link
 from archive.core.instant import Instant
-from archive.records.custody import CustodyEvent, events_of, last_link
+from archive.records.custody import CUSTODY_EVENTS, CustodyEvent, events_of, last_link
 from archive.records.locks import Noun, hold
 from archive.records.session import at_last
 
@@ -91,7 +91,7 @@ def _write(session: Session) -> None:
                 "hash": made.hash,
             }
         )
-    session.execute(insert(CustodyEvent), rows)
+    session.execute(insert(CUSTODY_EVENTS), rows)
 
 
 def of_item(session: Session, item_id: int) -> list[EventView]:

@@ -130,8 +130,8 @@ def carry_out(session: Session, upload: Upload, item: Item, *, now: Instant) -> 
 
 def bind(session: Session, wish: Mapping[str, Any], item: Item, *, person_id: int | None, now: Instant) -> None:
     """Bind the item to the case and stage that a person wished; a wish that is fulfilled already, or whose case is gone, is none."""
-    person = None if person_id is None else session.get(Person, person_id)
-    if person is None or "case" not in wish:
+    person = None if person_id is None or "case" not in wish else session.get(Person, person_id)
+    if person is None:
         return
     by = PersonCaller(person.id, person.login, person.name)
     try:

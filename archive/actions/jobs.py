@@ -40,7 +40,21 @@ from archive.core.jobs import (
     retry_at,
 )
 from archive.records.items import Item
-from archive.records.jobs import HEADS, JOBS, SERVED, TAKE, TAKE_OVERDUE, TURNS, WAKE, Job, first_turn, ready, same_turn
+from archive.records.jobs import (
+    HEADS,
+    JOBS,
+    PROMISE,
+    SERVED,
+    TAKE,
+    TAKE_OVERDUE,
+    TURNS,
+    WAKE,
+    Job,
+    first_turn,
+    ready,
+    same_turn,
+    turn_for,
+)
 
 RING = "ring"
 """In a session's `info`, the lanes in which it promised work, one for each job: the workers are told once it has committed."""
@@ -114,39 +128,45 @@ def enqueue(
     says what makes it another job than the last one, as its day does. It is the archive's own, unless `whose` names agency and
     source of what is no item yet; an item's job is its source's.
     """
-    agency, source = whose or _whose(session, item_id)
-    work, given = KINDS[kind], dict(payload or {})
-    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
-    turn = first_turn(lane=work.lane, priority=work.priority, agency=agency, source=source, otherwise=now)
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    promised = session.execute(
-        dialect.insert(Job)
-        .values(
-            kind=kind,
-            lane=work.lane,
-            key=":".join([kind, *([subject] if subject else []), *(str(given[name]) for name in sorted(given))]),
-            item_id=item_id,
-            sha256=sha256,
-            agency=agency,
-            source=source,
-            turn=turn,
-            payload=given,
-            priority=work.priority,
-            run_after=now,
-            created_at=now,
-        )
-        .on_conflict_do_nothing(index_elements=["key"])
-        .returning(Job.id)
-    ).first()
-    if promised is not None:
-        _ring(session, work.lane)
-    return promised is not None
+    whose = whose or _whose(session, item_id)
+    return _promise(session, [_job(kind, item_id=item_id, sha256=sha256, payload=payload or {}, whose=whose, now=now)])
 
 
 def enqueue_first(session: Session, *, item_id: int, sha256: str, now: Instant) -> None:
     """Promise the jobs of an item that was written in this very transaction."""
-    for kind in PER_ITEM:
-        enqueue(session, kind=kind, item_id=item_id, sha256=sha256, now=now)
+    whose = _whose(session, item_id)
+    _promise(session, [_job(kind, item_id=item_id, sha256=sha256, payload={}, whose=whose, now=now) for kind in PER_ITEM])
+
+
+def _job(
+    kind: str, *, item_id: int | None, sha256: str | None, payload: Mapping[str, Any], whose: tuple[str, str], now: Instant
+) -> dict[str, Any]:
+    """Return the values of a new job's row."""
+    (agency, source), work = whose, KINDS[kind]
+    subject = f"item-{item_id}" if kind in PER_ITEM else sha256
+    return {
+        "kind": kind,
+        "lane": work.lane,
+        "key": ":".join([kind, *([subject] if subject else []), *(str(payload[name]) for name in sorted(payload))]),
+        "item_id": item_id,
+        "sha256": sha256,
+        "agency": agency,
+        "source": source,
+        "payload": dict(payload),
+        "priority": work.priority,
+        "run_after": now,
+        "created_at": now,
+        **turn_for(lane=work.lane, priority=work.priority, agency=agency, source=source, otherwise=now),
+    }
+
+
+def _promise(session: Session, rows: list[dict[str, Any]]) -> bool:
+    """Write the jobs that are new, and say whether any is; their lanes are rung for."""
+    statement = PROMISE["postgresql" if session.get_bind().dialect.name == "postgresql" else "sqlite"]
+    made = session.execute(statement, rows).all()
+    for job in made:
+        _ring(session, job.lane)
+    return bool(made)
 
 
 def claim(session: Session, *, lane: str, owner: str, now: Instant) -> ClaimedJob | None:

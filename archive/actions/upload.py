@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
 
 from archive.actions import hosts, intent
 from archive.core import manifest as manifests
@@ -40,6 +41,9 @@ from archive.records.uploads import Upload
 from archive.records.uploads import receiving as receiving_rows
 
 MAX_NAME = 1024
+
+_LEFT_OUT = frozenset({"parts", "intent", "multipart"})
+"""Of JSON, which are not written where nothing is given: NULL then, as need not be asked."""
 
 Draft = Upload
 """An upload that is not written yet, as `drafted` makes it for `add`."""
@@ -132,8 +136,18 @@ def create(
     return opened(session, made, now=now, expires_at=expires_at)
 
 
-def add(session: Session, drafted_before: Upload, *, now: Instant, expires_at: Instant, gone: Collection[str] = ()) -> str:
+def add(
+    session: Session,
+    drafted_before: Upload,
+    *,
+    now: Instant,
+    expires_at: Instant,
+    gone: Collection[str] = (),
+    again: bool = True,
+) -> str:
     """Write an upload that was drafted in another transaction, unless the same manifest has come meanwhile; return which one it is.
+
+    `again` says that this may have been done before, by a try whose commit was not heard of.
 
     Raises:
         As `opened` does.
@@ -141,8 +155,8 @@ def add(session: Session, drafted_before: Upload, *, now: Instant, expires_at: I
     if drafted_before.signature is not None:
         locks.hold(session, locks.Noun.MANIFEST, drafted_before.signature.hex())
     known = _by_manifest(session, drafted_before, now=now, gone=gone)
-    if known is None and session.get(Upload, drafted_before.id) is not None:
-        known = drafted_before.id  # written by an earlier try of the same transaction, whose commit was not heard of
+    if known is None and again and session.get(Upload, drafted_before.id) is not None:
+        known = drafted_before.id
     if known is not None:
         return known
     # A row of its own for each try: one that was rolled back keeps what was made of it.
@@ -333,6 +347,8 @@ def opened(session: Session, row: Upload, *, now: Instant, expires_at: Instant, 
     intent.open_paper(session, row, now=now)
     session.add(row)
     session.flush()
+    for name in _LEFT_OUT.difference(row.__dict__):
+        set_committed_value(row, name, None)
     locks.own(session, Upload, row.id)
     return row.id
 

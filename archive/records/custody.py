@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, String, select
+from typing import Final, cast
+
+from sqlalchemy import ForeignKey, String, Table, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, When, Whole
@@ -23,10 +25,16 @@ class CustodyEvent(Base):
     hash: Mapped[str] = mapped_column(String(64), unique=True)
 
 
+CUSTODY_EVENTS: Final = cast("Table", CustodyEvent.__table__)
+
+
 def last_link(session: Session) -> tuple[int, str] | None:
     """Return the newest event's number and hash."""
-    found = session.execute(select(CustodyEvent.seq, CustodyEvent.hash).order_by(CustodyEvent.seq.desc()).limit(1)).first()
+    found = session.execute(_LAST).first()
     return None if found is None else (found[0], found[1])
+
+
+_LAST: Final = select(CUSTODY_EVENTS.c.seq, CUSTODY_EVENTS.c.hash).order_by(CUSTODY_EVENTS.c.seq.desc()).limit(1)
 
 
 def events_of(session: Session, item_id: int) -> list[CustodyEvent]:

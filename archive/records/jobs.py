@@ -15,7 +15,9 @@ from sqlalchemy import (
     ForeignKey,
     FromClause,
     Index,
+    Integer,
     Select,
+    String,
     Table,
     and_,
     bindparam,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import ReturningUpdate
 
@@ -138,7 +141,14 @@ def ready(table: FromClause = JOBS) -> ColumnElement[bool]:
     return and_(table.c.state == literal_column("'waiting'"), table.c.lease_until.is_(None))
 
 
-def first_turn(*, lane: str, priority: int | ColumnElement[int], agency: str, source: str, otherwise: int) -> ColumnElement[int]:
+def first_turn(
+    *,
+    lane: str | ColumnElement[str],
+    priority: int | ColumnElement[int],
+    agency: str | ColumnElement[str],
+    source: str | ColumnElement[str],
+    otherwise: int | ColumnElement[int],
+) -> ColumnElement[int]:
     """Return the turn of a source's next job: after its own last one that waits, and not before the head of the line.
 
     This is start-time fair queueing (Goyal, Vin and Cheng, 1996) with jobs of equal length: a source that brings five thousand files gets
@@ -149,6 +159,11 @@ def first_turn(*, lane: str, priority: int | ColumnElement[int], agency: str, so
     head = select(func.min(_OTHERS.c.turn)).where(line).scalar_subquery()
     own = select(func.max(_OTHERS.c.turn) + 1).where(line, _OTHERS.c.source == source).scalar_subquery()
     return case((own > head, own), (head.is_not(None), head), else_=otherwise)
+
+
+def turn_for(*, lane: str, priority: int, agency: str, source: str, otherwise: int) -> dict[str, str | int]:
+    """Return what a row of `PROMISE` is given beside its columns, so that it gets its `first_turn`."""
+    return {"for_lane": lane, "for_priority": priority, "for_agency": agency, "for_source": source, "for_turn": otherwise}
 
 
 def same_turn() -> ColumnElement[int]:
@@ -163,6 +178,19 @@ def _line(
 ) -> ColumnElement[bool]:
     return and_(_OTHERS.c.lane == lane, _OTHERS.c.priority == priority, _OTHERS.c.agency == agency, ready(_OTHERS))
 
+
+_TURN: Final = first_turn(
+    lane=bindparam("for_lane", type_=String),
+    priority=bindparam("for_priority", type_=Integer),
+    agency=bindparam("for_agency", type_=String),
+    source=bindparam("for_source", type_=String),
+    otherwise=bindparam("for_turn", type_=BigInteger),
+)
+PROMISE: Final = {
+    name: dialect.insert(JOBS).values(turn=_TURN).on_conflict_do_nothing(index_elements=["key"]).returning(JOBS.c.id, JOBS.c.lane)
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
+"""Writes jobs' rows, those whose key is new, and returns them; by dialect."""
 
 _AT_ONCE: Final = 100
 """Lost leases and ended pauses that one claim puts right: it must stay short when a whole host was lost."""

@@ -10,6 +10,7 @@ signed manifest does.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,20 +94,23 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
         As `create` and `archive.web.intake.finish` do.
     """
     gone = hosting.gone(resources)
-    found = _draft(resources, opening, gone)
-    if found is None:
+    made = _draft(resources, opening, gone)
+    if made is None:
         return None
+    found, new = made
+    tries = itertools.count()
     with resources.spool.laid_down(opening.id, buffers) as (path, digest):
         if found.declared_sha256 not in {None, digest.hex}:
             return None
         failpoint("small.laid_down")
         sniffed = intake.sniffed(path, path.stat().st_size)
-        placed = _placed(resources, found, path, digest)
+        placed = _placed(resources, path, digest, new=new)
         failpoint("small.put")
 
         def accept(session: Session) -> Accepted | None:
             expires_at = expiry(resources, opening.now)
-            if upload.add(session, found, now=opening.now, expires_at=expires_at, gone=gone) != opening.id:
+            again = next(tries) > 0
+            if upload.add(session, found, now=opening.now, expires_at=expires_at, gone=gone, again=again) != opening.id:
                 return None  # the same manifest came twice at once
             accepted = accession.accept(
                 session,
@@ -118,6 +122,7 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
                 agency=resources.settings.agency,
                 zone=resources.settings.tz,
                 now=opening.now,
+                actor=opening.caller.actor,
             )
             failpoint("small.before_commit")
             return accepted
@@ -127,8 +132,8 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
     return accepted
 
 
-def _draft(resources: Resources, opening: Opening, gone: frozenset[str]) -> upload.Draft | None:
-    """Return the row of an upload that is not there yet; nothing is written."""
+def _draft(resources: Resources, opening: Opening, gone: frozenset[str]) -> tuple[upload.Draft, bool] | None:
+    """Return the row of an upload that is not there yet, and whether its bytes, as declared, are new; nothing is written."""
     with resources.reading() as session:
         found = upload.drafted(
             session,
@@ -142,16 +147,16 @@ def _draft(resources: Resources, opening: Opening, gone: frozenset[str]) -> uplo
             host=resources.settings.web_name,
             gone=gone,
         )
-    return None if isinstance(found, str) else found
+        if isinstance(found, str):
+            return None
+        declared = None if resources.streams is None else found.declared_sha256
+        return found, declared is not None and not upload.in_store(session, Digest(declared))
 
 
-def _placed(resources: Resources, found: upload.Draft, path: Path, digest: Digest) -> Placed:
+def _placed(resources: Resources, path: Path, digest: Digest, *, new: bool) -> Placed:
     """Put a small file; a store elsewhere is not asked for bytes of which the database knows nothing."""
-    if resources.streams is not None and found.declared_sha256 is not None:
-        with resources.reading() as session:
-            known = upload.in_store(session, digest)
-        if not known:
-            return resources.streams.put_new(path, digest)
+    if resources.streams is not None and new:
+        return resources.streams.put_new(path, digest)
     return resources.store.put(original_key(digest), path, digest)
 
 
