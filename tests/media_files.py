@@ -7,6 +7,7 @@ TEST_SAMPLES.
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from archive.adapters import signing
 from archive.core.access import PersonCaller
 from archive.core.digest import Digest, original_key
 from archive.core.media.sniff import sniff
+from archive.records.migrations import upgrade
+from archive.records.session import open_sqlite
 from archive.settings import Settings
 from workers.handlers import HANDLERS
 from workers.runner import run_next
@@ -165,10 +168,22 @@ class Workshop:
 def workshop(folder: Path, **settings: object) -> Iterator[Workshop]:
     """Open an empty archive under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "liuhen.db").exists():
+        shutil.copy(_migrated(), folder / "liuhen.db")
     with resources.opened(Settings(data_dir=folder, agency="131102", **settings)) as held:
         with held.transaction() as session:
             person.bootstrap(session, login="admin", name="管理员", password_hash="x", now=held.now())
         yield Workshop(held, PersonCaller(1, "admin", "管理员"))
+
+
+@functools.cache
+def _migrated() -> Path:
+    """An empty database to copy: to make one takes a fifth of a second."""
+    path = folder() / "liuhen.db"
+    engine = open_sqlite(path)
+    upgrade(engine)
+    engine.dispose()
+    return path
 
 
 def _copied(path: Path, held: resources.Resources) -> Path:

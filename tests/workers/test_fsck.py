@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from sqlalchemy import text
 
+from archive import resources
 from archive.actions import custody, fsck, housekeeping, jobs
 from archive.core.digest import Digest, original_key
 from archive.core.instant import HOUR, Instant
-from tests.media_files import media_file, workshop
+from tests.media_files import Workshop, media_file, workshop
 
 
-@pytest.fixture
-def shop(tmp_path):
-    with workshop(tmp_path) as made:
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """An archive that is well, to be copied, and the number of the photo in it."""
+    with workshop(tmp_path_factory.mktemp("good") / "archive") as made:
         made.process(media_file("tone.wav"))
         made.photo = made.process(media_file("photo.jpg"))
         made.process(media_file("tone.wav"))
+    return made
+
+
+@pytest.fixture
+def shop(good, tmp_path):
+    """A copy of it, for one test to do something to."""
+    whole = good.resources.settings
+    settings = whole.model_copy(update={"data_dir": shutil.copytree(whole.data_dir, tmp_path / "archive")})
+    with resources.opened(settings, new=False) as held:
+        made = Workshop(held, good.caller)
+        made.photo = good.photo
         yield made
 
 
