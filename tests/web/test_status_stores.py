@@ -7,17 +7,17 @@ import dataclasses
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
-from archive.actions import store
+from archive.actions import person, store
 from archive.adapters.local_store import LocalStore
 from archive.core.instant import DAY, Instant
+from archive.records.stores import Probe
 from archive.settings import Profile
 from archive.web.app import create_app
 from tests.core.test_worm import GOOD, changed
-from tests.media_files import media_file
-from tests.web.test_status import shop, shown
-
-__all__ = ["shop"]
+from tests.media_files import media_file, workshop
+from tests.web.test_status import shown
 
 PRODUCTION = {
     "profile": Profile.PRODUCTION,
@@ -29,11 +29,28 @@ PRODUCTION = {
 FIRST, SECOND_STORE = "s3.example:9000/liuhen-originals", "other.example/liuhen-replica"
 
 
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    with workshop(tmp_path_factory.mktemp("stores") / "data", agency_name="桃城区市场监督管理局") as opened:
+        with opened.resources.transaction() as session:
+            person.sign_in(session, login="admin", right=True, token="token", address="", now=opened.resources.now())
+        yield opened
+
+
 @pytest.fixture
-def elsewhere(shop, tmp_path):
+def shop(archive):
+    """The archive before any of its stores was tried."""
+    with archive.resources.transaction() as session:
+        session.execute(delete(Probe))
+    return archive
+
+
+@pytest.fixture
+def elsewhere(shop, tmp_path, monkeypatch):
     """The same archive as if its stores were elsewhere; nothing is asked of them."""
     settings = shop.resources.settings.model_copy(update=PRODUCTION)
-    shop.resources = dataclasses.replace(shop.resources, settings=settings, replica=LocalStore(tmp_path / "second"))
+    resources = dataclasses.replace(shop.resources, settings=settings, replica=LocalStore(tmp_path / "second"))
+    monkeypatch.setattr(shop, "resources", resources)
     return shop
 
 

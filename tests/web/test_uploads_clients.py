@@ -18,7 +18,10 @@ from tests.server import RunningServer
 from tests.web.tus import PATH, Tus, signed_in
 
 MIB = 2**20
-SIZE = 40 * MIB + 12_345
+SIZE = 16 * MIB + 12_345
+KILLED = 40 * MIB + 12_345
+"""Of what the server is killed under: enough that it is not all there before the server is dead."""
+
 NODE = Path(sys.executable).with_name("node")
 SCRIPT = Path(__file__).with_name("tus_client.mjs")
 
@@ -41,6 +44,13 @@ def file(tmp_path):
     path = tmp_path / "现场录像.bin"
     path.write_bytes(os.urandom(SIZE))
     return path
+
+
+@pytest.fixture
+def large(file):
+    with file.open("ab") as more:
+        more.write(os.urandom(KILLED - SIZE))
+    return file
 
 
 def taken_in(server, file):
@@ -108,7 +118,7 @@ def test_tus_js_client_uploads(tus, server, file, options):
 
 
 def test_tus_js_client_uploads_in_parallel_and_the_parts_are_joined(tus, server, file):
-    _, end = run_js(tus, file, parallelUploads=2, chunkSize=8 * MIB)
+    _, end = run_js(tus, file, parallelUploads=2, chunkSize=3 * MIB)
     head = tus.head(end["url"].removeprefix(server.base_url))
     assert head.headers["Upload-Concat"].startswith("final;")
     assert head.headers["Upload-Offset"] == str(SIZE)
@@ -117,14 +127,14 @@ def test_tus_js_client_uploads_in_parallel_and_the_parts_are_joined(tus, server,
 
 
 def test_tus_js_client_uploads_a_stream_whose_length_it_learns_at_its_end(tus, server, file):
-    _, end = run_js(tus, file, uploadLengthDeferred=True, chunkSize=9 * MIB, piped=True)
+    _, end = run_js(tus, file, uploadLengthDeferred=True, chunkSize=5 * MIB, piped=True)
     assert end["number"]
     assert taken_in(server, file)
 
 
 def test_tus_js_client_that_declares_more_than_its_file_has_is_answered_and_loses_nothing(tus, server, file):
     # It says a full chunk for the last, short one (4.3.1, a file's read stream with a deferred length) and would wait for ever.
-    _, end = run_js(tus, file, fails=True, uploadLengthDeferred=True, chunkSize=9 * MIB)
+    _, end = run_js(tus, file, fails=True, uploadLengthDeferred=True, chunkSize=5 * MIB)
     assert end["failed"] == 408
     where = end["left"].removeprefix(server.base_url)
     assert tus.offset(where) == SIZE, "every byte that came is kept"
@@ -140,11 +150,11 @@ def test_tus_js_client_goes_on_after_its_connection_broke(tus, server, file):
     assert taken_in(server, file)
 
 
-def test_tus_js_client_goes_on_after_the_server_was_killed(tus, server, file):
+def test_tus_js_client_goes_on_after_the_server_was_killed(tus, server, large):
     with killed_and_started_again(server, after=8 * MIB):
-        _, end = run_js(tus, file)
+        _, end = run_js(tus, large)
     assert end["number"]
-    assert taken_in(server, file)
+    assert taken_in(server, large)
 
 
 def test_tus_js_client_sends_an_empty_file(tus, server, tmp_path):
@@ -167,15 +177,15 @@ def tuspy(tus, file, monkeypatch, **options):
 
 @pytest.mark.parametrize("checksums", [False, True])
 def test_tuspy_uploads_in_chunks(tus, server, file, monkeypatch, checksums):
-    with tuspy(tus, file, monkeypatch, chunk_size=9 * MIB, upload_checksum=checksums) as uploader:
+    with tuspy(tus, file, monkeypatch, chunk_size=5 * MIB, upload_checksum=checksums) as uploader:
         uploader.upload()
     assert uploader.request.response_headers["liuhen-number"].startswith("131102-")
     assert taken_in(server, file)
 
 
 @pytest.mark.parametrize("checksums", [False, True])
-def test_tuspy_goes_on_after_the_server_was_killed(tus, server, file, monkeypatch, checksums):
-    with tuspy(tus, file, monkeypatch, chunk_size=32 * MIB, upload_checksum=checksums) as uploader:
+def test_tuspy_goes_on_after_the_server_was_killed(tus, server, large, monkeypatch, checksums):
+    with tuspy(tus, large, monkeypatch, chunk_size=32 * MIB, upload_checksum=checksums) as uploader:
         with killed_and_started_again(server, after=8 * MIB), pytest.raises(TusCommunicationError):
             uploader.upload()
         where = uploader.url
@@ -183,7 +193,7 @@ def test_tuspy_goes_on_after_the_server_was_killed(tus, server, file, monkeypatc
     # A checksummed chunk counts wholly or not at all; of another, what came is kept.
     assert came == 0 if checksums else came >= 8 * MIB
     assert came <= (server.data_dir / "spool" / where.rpartition("/")[2]).stat().st_size
-    with tuspy(tus, file, monkeypatch, url=where, chunk_size=32 * MIB, upload_checksum=checksums) as uploader:
+    with tuspy(tus, large, monkeypatch, url=where, chunk_size=32 * MIB, upload_checksum=checksums) as uploader:
         assert uploader.offset == came
         uploader.upload()
-    assert taken_in(server, file)
+    assert taken_in(server, large)

@@ -15,7 +15,7 @@ from infra.proxy import SHIPPED, configuration
 from infra.services.nginx import Nginx
 from tests.station import Station
 from tests.web.hosts import two_hosts, until
-from tests.web.tus import BODY, Tus, id_of, refused, stored
+from tests.web.tus import BODY, Tus, enrolled, id_of, refused, stored
 
 SIZE = 300_000
 MIB = 2**20
@@ -148,7 +148,7 @@ def test_parts_on_two_hosts_are_refused(tus, two, straight_to):
 def test_the_same_signed_creation_on_two_hosts_at_once_is_one_upload(two, tmp_path, straight_to):
     path = tmp_path / "twice.bin"
     path.write_bytes(os.urandom(SIZE))
-    with Station(two.proxy.base_url, two.a.enrol_station("dock-twice")) as station:
+    with Station(two.proxy.base_url, enrolled(two.a, "dock-twice")) as station:
         station.authorise()
         signed = station.metadata(path, Digest.of(path.read_bytes()), name="twice.bin")
         first = straight_to(two.a, Tus(station.client)).create(SIZE, Upload_Metadata=signed)
@@ -182,7 +182,7 @@ def test_what_lay_on_a_host_that_is_gone_is_sent_again_and_is_one_item(tus, two,
     data = os.urandom(SIZE)
     path = tmp_path / "gone.bin"
     path.write_bytes(data)
-    with Station(two.proxy.base_url, two.a.enrol_station("dock-gone")) as station:
+    with Station(two.proxy.base_url, enrolled(two.a, "dock-gone")) as station:
         station.authorise()
         signed = station.metadata(path, Digest.of(data), name="gone.bin")
         theirs, mine = Tus(station.client), straight_to(two.b, tus)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
+import json
 import secrets
 import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
-from archive.actions import person
+from archive.actions import person, station
+from archive.adapters import signing
 from archive.core.digest import Digest, original_key
 from archive.core.instant import Instant
 from archive.records import cases as _cases  # noqa: F401  # a table that others refer to
@@ -45,6 +48,19 @@ def signed_in(server: RunningServer) -> httpx.Client:
     engine.dispose()
     headers = {"Origin": server.base_url, "Cookie": f"{COOKIE}={token}"}
     return httpx.Client(base_url=server.base_url, headers=headers, timeout=60, trust_env=False)
+
+
+def enrolled(server: RunningServer, name: str) -> Path:
+    """Return the credential of a station, enrolled where `liuhen station enrol` does it; the command has its own tests."""
+    seed = signing.new_seed()
+    engine = open_sqlite(server.data_dir / "liuhen.db")
+    with writing(engine) as session:
+        now = Instant(time.time_ns() // 1000)
+        station.enrol(session, name=name, public_key=signing.public_of(seed), by="test", now=now)
+    engine.dispose()
+    path = server.data_dir.parent / f"{name}.credential.json"
+    path.write_text(json.dumps({"station": name, "private_key": base64.b64encode(seed).decode()}), "utf-8")
+    return path
 
 
 def metadata(**values: str | bytes) -> str:
