@@ -21,9 +21,11 @@ import socket
 import stat
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 PORTS = range(15_000, 32_000)
 """Below the range from which Linux takes the near ends of connections, so that a server finds its port free again after a restart."""
@@ -233,6 +235,54 @@ class Daemon:
     def last_words(self, limit: int = 2000) -> str:
         """Return the end of its log."""
         return self.log.read_text("utf-8", errors="replace")[-limit:] if self.log.exists() else ""
+
+
+class Server(ABC):
+    """What runs in a directory and can be stopped and started there."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start it and return when it answers."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it as an operator would."""
+
+    def restart(self) -> None:
+        """Stop it and start it again on the same port."""
+        self.stop()
+        self.start()
+
+
+class OneDaemon(Server):
+    """A server of one process, and what may befall it."""
+
+    daemon: Daemon
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.daemon.kill()
+
+    def freeze(self) -> None:
+        """Stop it in mid-step."""
+        self.daemon.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.daemon.thaw()
+
+
+Running = TypeVar("Running", bound=Server)
+
+
+@contextlib.contextmanager
+def started(server: Running) -> Iterator[Running]:
+    """Start a server and end it."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def _born(pid: int) -> int | None:

@@ -6,18 +6,17 @@ ample; nothing is replicated. The monitor's steps wait a twentieth of a second e
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import uuid
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from pathlib import Path
 from shutil import which
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
-from infra.services import Daemon, ServiceFailed, await_ready, environment, free_port, prepared, remembered, run
+from infra.services import Daemon, Server, ServiceFailed, await_ready, environment, free_port, prepared, remembered, run, started
 
 BLOCK_BYTES = 10 * 2**30
 """How much the store takes at most; `CEPH_BLOCK_BYTES` says otherwise."""
@@ -68,7 +67,7 @@ rgw enable ops log = false
 """
 
 
-class Ceph:
+class Ceph(Server):
     """A one-node object store in a directory; making the object starts nothing."""
 
     def __init__(self, directory: Path, *, block_bytes: int | None = None) -> None:
@@ -185,11 +184,6 @@ class Ceph:
         for daemon in (self.rgw, self.osd, self.mon):
             daemon.kill()
 
-    def restart(self) -> None:
-        """Stop it and start it again on the same port."""
-        self.stop()
-        self.start()
-
     def freeze(self) -> None:
         """Stop the gateway in mid-step: connections are taken and nothing comes back."""
         self.rgw.freeze()
@@ -199,12 +193,6 @@ class Ceph:
         self.rgw.thaw()
 
 
-@contextlib.contextmanager
-def running(directory: Path, *, block_bytes: int | None = None) -> Iterator[Ceph]:
+def running(directory: Path, *, block_bytes: int | None = None) -> AbstractContextManager[Ceph]:
     """Start an object store in a directory and end it."""
-    store = Ceph(directory, block_bytes=block_bytes)
-    try:
-        store.start()
-        yield store
-    finally:
-        store.stop()
+    return started(Ceph(directory, block_bytes=block_bytes))

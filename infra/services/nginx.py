@@ -6,17 +6,16 @@ configuration lies in it, and its pid file is ours.
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from infra.services import Daemon, await_ready, environment, listening, prepared, run
+from infra.services import Daemon, OneDaemon, await_ready, environment, listening, prepared, run, started
 
 PROGRAM = "/usr/sbin/nginx"
 
 
-class Nginx:
+class Nginx(OneDaemon):
     """A proxy in a directory; making the object writes its configuration and starts nothing."""
 
     def __init__(self, directory: Path, configuration: str, *, port: int) -> None:
@@ -48,30 +47,7 @@ class Nginx:
         """End it as an operator would, letting requests in hand come to their end."""
         self.daemon.stop(signal.SIGQUIT, within_s=5)
 
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.daemon.kill()
 
-    def restart(self) -> None:
-        """Stop it and start it again on the same port."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Stop it in mid-step."""
-        self.daemon.freeze()
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self.daemon.thaw()
-
-
-@contextlib.contextmanager
-def running(directory: Path, configuration: str, *, port: int) -> Iterator[Nginx]:
+def running(directory: Path, configuration: str, *, port: int) -> AbstractContextManager[Nginx]:
     """Start a proxy in a directory and end it."""
-    proxy = Nginx(directory, configuration, port=port)
-    try:
-        proxy.start()
-        yield proxy
-    finally:
-        proxy.stop()
+    return started(Nginx(directory, configuration, port=port))

@@ -6,10 +6,9 @@ C.UTF-8, passwords are scram-sha-256: what the program asserts when it starts is
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import signal
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import LiteralString
 
@@ -18,6 +17,7 @@ from psycopg import sql
 
 from infra.services import (
     Daemon,
+    OneDaemon,
     ServiceFailed,
     account,
     await_ready,
@@ -26,6 +26,7 @@ from infra.services import (
     prepared,
     remembered,
     run,
+    started,
 )
 
 OWNER = "postgres"
@@ -55,7 +56,7 @@ def programs() -> Path:
     return found[-1].parent
 
 
-class Postgres:
+class Postgres(OneDaemon):
     """A server in a directory; making the object starts nothing."""
 
     def __init__(self, directory: Path) -> None:
@@ -106,7 +107,7 @@ class Postgres:
 
     def answers(self) -> bool:
         """Return whether it takes connections."""
-        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self.url(), connect_timeout=2):
+        with suppress(psycopg.OperationalError), psycopg.connect(self.url(), connect_timeout=2):
             return True
         return False
 
@@ -142,30 +143,7 @@ class Postgres:
         """End it as an operator would; who is connected is cut off («fast»)."""
         self.daemon.stop(signal.SIGINT)
 
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self.daemon.kill()
 
-    def restart(self) -> None:
-        """Stop it and start it again on the same port."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Stop it in mid-step."""
-        self.daemon.freeze()
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self.daemon.thaw()
-
-
-@contextlib.contextmanager
-def running(directory: Path) -> Iterator[Postgres]:
+def running(directory: Path) -> AbstractContextManager[Postgres]:
     """Start a server in a directory and end it."""
-    server = Postgres(directory)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    return started(Postgres(directory))

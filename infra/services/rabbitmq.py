@@ -7,16 +7,17 @@ call of rabbitmqctl starts an Erlang of its own and takes over a second.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import secrets
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from infra.services import (
     Daemon,
+    OneDaemon,
     ServiceFailed,
     account,
     await_ready,
@@ -27,6 +28,7 @@ from infra.services import (
     prepared,
     remembered,
     run,
+    started,
 )
 
 OWNER = "rabbitmq"
@@ -38,7 +40,7 @@ EVERYTHING = (".*", ".*", ".*")
 """What an account may configure, write and read."""
 
 
-class RabbitMQ:
+class RabbitMQ(OneDaemon):
     """A server in a directory; making the object starts nothing.
 
     `vhosts` are there from the first start, for `USER` to use; `users` are further accounts with the virtual host of each and what
@@ -151,7 +153,7 @@ class RabbitMQ:
 
     def answers(self) -> bool:
         """Return whether it speaks AMQP and has read its definitions; the port opens after them, as the last step of a start."""
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as line:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=2) as line:
             line.sendall(b"AMQP\x00\x00\x09\x01")
             return line.recv(1) == b"\x01"
         return False
@@ -175,30 +177,7 @@ class RabbitMQ:
         self.daemon.stop()
         self._epmd.stop()
 
-    def kill(self) -> None:
-        """End it as a power cut would; its port mapper stays, it holds nothing."""
-        self.daemon.kill()
 
-    def restart(self) -> None:
-        """Stop it and start it again on the same port."""
-        self.stop()
-        self.start()
-
-    def freeze(self) -> None:
-        """Stop it in mid-step."""
-        self.daemon.freeze()
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self.daemon.thaw()
-
-
-@contextlib.contextmanager
-def running(directory: Path, *, vhosts: Sequence[str] = ("/",)) -> Iterator[RabbitMQ]:
+def running(directory: Path, *, vhosts: Sequence[str] = ("/",)) -> AbstractContextManager[RabbitMQ]:
     """Start a server in a directory and end it."""
-    server = RabbitMQ(directory, vhosts=vhosts)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    return started(RabbitMQ(directory, vhosts=vhosts))
