@@ -52,21 +52,21 @@ def session_members(leader: int) -> set[int]:
     return members
 
 
-@pytest.mark.parametrize("end", ["stop", "kill"])
-def test_nothing_of_a_server_is_left_when_it_was_ended(tmp_path: Path, end: str) -> None:
+def test_nothing_of_a_server_is_left_when_it_was_ended_but_its_sign_in(tmp_path: Path) -> None:
     server = RunningServer(tmp_path / "data")
     server.start()
     leader = server.process.pid
     assert leader in session_members(leader)
-    getattr(server, end)()
+    first = server.account()
+    server.kill()
     assert session_members(leader) == set()
 
-
-def test_the_sign_in_outlives_a_restart(tmp_path: Path) -> None:
-    with RunningServer(tmp_path / "data") as server:
-        first = server.account()
     again = RunningServer(tmp_path / "data")
     again.log.unlink()
-    with again, again.sign_in() as client:
+    again.start()
+    leader = again.process.pid
+    with again.sign_in() as client:
         assert again.account() == first
         assert client.get("/api/v1/items").status_code == 200
+    again.stop()
+    assert session_members(leader) == set()

@@ -6,6 +6,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -201,6 +202,7 @@ def test_a_file_that_changes_while_it_goes_is_hashed_anew(archive, enrolled, car
         process = started(url, enrolled, card, "--limit", "8M")
         while not any(row.multipart and row.multipart.get("id") for row in uploads(archive, first)):
             assert process.poll() is None
+            time.sleep(0.05)
         second = put(card, "a.bin", LARGE)
         code, report, words = ended(process)
     assert (code, report["files"][0]["state"]) == (0, "verified"), words
