@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine
 
-from archive.actions import accession, person, station, upload
+from archive.actions import accession, person, rendition, station, upload
 from archive.actions.accession import Accepted
 from archive.adapters import signing
 from archive.core.access import PersonCaller, StationCaller
@@ -29,6 +29,8 @@ from tests import services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
 
 NOW = parse("2026-03-12T04:00:00Z")
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -107,6 +109,23 @@ class House:
 
     def take_in(self, content: bytes, **facts) -> Accepted:
         return self.accept(self.begin(content, **facts), content)
+
+
+def publish_rendition(session: Session, *, of: bytes, recipe: str, content: bytes) -> None:
+    """Publish a rendition of an original of these bytes, as a worker does that has put it."""
+    rendition.publish(
+        session,
+        sha256=Digest.of(of),
+        recipe=recipe,
+        version=1,
+        key="derived/x",
+        digest=Digest.of(content),
+        size=len(content),
+        stored_version="v",
+        media_type="image/webp",
+        provenance={},
+        now=NOW,
+    )
 
 
 def sign(message: bytes) -> bytes:

@@ -23,7 +23,6 @@ from archive.actions import (
     jobs,
     person,
     release,
-    rendition,
     rule,
     station,
     technical,
@@ -50,7 +49,7 @@ from archive.records.people import Person
 from archive.records.releases import Release
 from archive.records.session import at_last, reading, writing
 from archive.records.uploads import Upload
-from tests.actions.conftest import NOW, SHANGHAI, House, settled, sign
+from tests.actions.conftest import NOW, SHANGHAI, House, publish_rendition, settled, sign
 
 LATER = Instant(NOW + HOUR)
 NEXT_YEAR = Instant(NOW + 366 * DAY)
@@ -365,19 +364,7 @@ def test_a_rendition_made_twice_at_once_is_there_once(race):
     race.house.take_in(b"film")
 
     def publish(session):
-        rendition.publish(
-            session,
-            sha256=Digest.of(b"film"),
-            recipe="page-0001",
-            version=1,
-            key="derived/x",
-            digest=Digest.of(b"page"),
-            size=4,
-            stored_version="",
-            media_type="image/webp",
-            provenance={},
-            now=NOW,
-        )
+        publish_rendition(session, of=b"film", recipe="page-0001", content=b"page")
 
     assert race.run(publish, publish) == (None, None)
     assert (count(race.house, Rendition), events(race.house, EventKind.RENDITION)) == (1, 1)

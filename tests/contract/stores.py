@@ -14,10 +14,14 @@ from archive.adapters.local_store import LocalStore
 from archive.adapters.s3_client import S3Client
 from archive.adapters.s3_store import Buckets, S3Store
 from archive.adapters.s3_wire import Patience
+from archive.core.digest import Digest, original_key
 from archive.core.instant import Instant
 from archive.ports import ObjectStore
 from tests.services import S3, fresh_buckets
 
+GOOD = bytes(range(256)) * 12_000  # 3 MiB: several pieces
+DIGEST = Digest.of(GOOD)
+KEY = original_key(DIGEST)
 QUICK = Patience(connect=2.0, answer=2.0, long_answer=5.0, tries=3, pause=0.01)
 
 

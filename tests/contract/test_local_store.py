@@ -1,39 +1,16 @@
 """The local store's own promises: its directory at every step."""
 
 import hashlib
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from archive.adapters.local_store import LocalStore
-from archive.core.digest import Digest, original_key
+from archive.core.digest import Digest
 from archive.core.errors import NotAllowed
 from archive.ports import Put
-from tests.contract.stores import local
-
-GOOD = bytes(range(256)) * 12_000  # 3 MiB: several pieces
-DIGEST = Digest.of(GOOD)
-KEY = original_key(DIGEST)
-
-
-@pytest.fixture
-def source(tmp_path):
-    path = tmp_path / "spooled"
-    path.write_bytes(GOOD)
-    return path
-
-
-@pytest.fixture
-def elsewhere(tmp_path):
-    """The same bytes on another file system, so that no hard link can be made."""
-    path = Path("/dev/shm") / f"liuhen-test-{os.getpid()}"
-    assert path.parent.stat().st_dev != tmp_path.stat().st_dev
-    path.write_bytes(GOOD)
-    yield path
-    path.unlink()
+from tests.contract.stores import DIGEST, GOOD, KEY, local
 
 
 def everything(store, key=KEY):

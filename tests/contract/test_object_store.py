@@ -1,9 +1,7 @@
 """What every `ObjectStore` must do. Each implementation is one entry of `STORES`; the tests below it know only the port."""
 
 import hashlib
-import os
 import threading
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,11 +10,8 @@ from hypothesis import strategies as st
 from archive.core.digest import LEAF_SIZE, Digest, derived_key, original_key, quarantine_key
 from archive.core.errors import Malformed, Mismatch, NotAllowed, ObjectMissing
 from archive.ports import Put
-from tests.contract.stores import STORES, clock
+from tests.contract.stores import DIGEST, GOOD, KEY, STORES, clock
 
-GOOD = bytes(range(256)) * 12_000  # 3 MiB: several pieces
-DIGEST = Digest.of(GOOD)
-KEY = original_key(DIGEST)
 NOWHERE = "a-version-that-nobody-gave"
 
 
@@ -29,23 +24,6 @@ def shelf(request, tmp_path):
 @pytest.fixture
 def store(shelf):
     return shelf.store
-
-
-@pytest.fixture
-def source(tmp_path):
-    path = tmp_path / "spooled"
-    path.write_bytes(GOOD)
-    return path
-
-
-@pytest.fixture
-def elsewhere(tmp_path):
-    """The same bytes on another file system, so that no hard link can be made."""
-    path = Path("/dev/shm") / f"liuhen-test-{os.getpid()}"
-    assert path.parent.stat().st_dev != tmp_path.stat().st_dev
-    path.write_bytes(GOOD)
-    yield path
-    path.unlink()
 
 
 def everything(store, version, key=KEY):

@@ -18,7 +18,6 @@ from archive.actions import (
     jobs,
     person,
     release,
-    rendition,
     rule,
     station,
     technical,
@@ -41,7 +40,7 @@ from archive.records.postgresql import open_postgresql
 from archive.records.roles import TABLES, Roles
 from archive.records.session import reading, writing
 from tests import services
-from tests.actions.conftest import NOW, SEED, SHANGHAI, House, sign
+from tests.actions.conftest import NOW, SEED, SHANGHAI, House, publish_rendition, sign
 
 ROLES = Roles()
 LATER = Instant(NOW + 10**12)
@@ -92,19 +91,7 @@ def test_a_day_s_work_is_done_by_a_web_role_and_a_worker_s(engines):
     with writing(worker) as session:
         fixity.record(session, item_id=1, verdict=fixity.Verdict.INTACT, leaves=[Digest.of(b"film")], now=NOW)
         technical.record(session, item_id=1, condition="sound", findings=[], technical={}, now=NOW)
-        rendition.publish(
-            session,
-            sha256=Digest.of(b"film"),
-            recipe="thumb",
-            version=1,
-            key="derived/x",
-            digest=Digest.of(b"thumb"),
-            size=5,
-            stored_version="v",
-            media_type="image/webp",
-            provenance={},
-            now=NOW,
-        )
+        publish_rendition(session, of=b"film", recipe="thumb", content=b"thumb")
         jobs.finish(session, claimed, now=LATER)
 
     signed = house.manifest(b"film", sequence=99)
