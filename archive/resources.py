@@ -34,7 +34,7 @@ from archive.ports import Bell, ObjectStore
 from archive.records.gathering import Gathering
 from archive.records.migrations import UnknownStep, head, upgrade
 from archive.records.postgresql import examine, open_postgresql
-from archive.records.session import Result, Tries, Turns, open_sqlite, reading
+from archive.records.session import Result, Tries, Turns, asking, open_sqlite, reading
 from archive.settings import BadSettings, Settings
 
 _log = logging.getLogger("liuhen")
@@ -88,6 +88,12 @@ class Resources:
     def reading(self) -> Iterator[Session]:
         """Give a session that sees one moment of the database and writes nothing."""
         with reading(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def asking(self) -> Iterator[Session]:
+        """Give a session for one question, or several that need not see the same moment; it writes nothing."""
+        with asking(self.engine) as session:
             yield session
 
     @contextmanager

@@ -130,6 +130,25 @@ def reading(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+@contextmanager
+def asking(engine: Engine) -> Iterator[Session]:
+    """Give a session that never writes and whose every question sees a moment of its own.
+
+    For one question, or several that need not agree: PostgreSQL is spared the beginning and the end of a transaction, each a question more.
+
+    Raises:
+        Unavailable: the database (PostgreSQL) does not answer.
+    """
+    if not is_postgresql(engine):
+        with reading(engine) as session:
+            yield session
+        return
+    with as_faults(), engine.connect() as raw:
+        connection = raw.execution_options(isolation_level="AUTOCOMMIT")
+        with Session(connection, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+
 def patiently(session: Session) -> None:
     """Let this transaction's questions and pauses take as long as they take: for an operator's look at all there is."""
     if is_postgresql(session.connection()):

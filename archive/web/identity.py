@@ -72,13 +72,13 @@ def caller_of(request: Request) -> Caller:
     if scheme.lower() == "bearer" and token:
         if _is_monitor(resources, token.strip()):
             return MonitorCaller()
-        with resources.reading() as session:
+        with resources.asking() as session:
             return station.by_token(session, token=token.strip(), now=now) or Nobody()
     cookie = request.cookies.get(COOKIE)
     if not cookie:
         return Nobody()
     require_same_site(request)
-    with resources.reading() as session:
+    with resources.asking() as session:
         return person.by_token(session, token=cookie, now=now) or Nobody()
 
 

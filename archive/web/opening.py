@@ -134,7 +134,7 @@ def take_in_whole(resources: Resources, opening: Opening, buffers: Sequence[byte
 
 def _draft(resources: Resources, opening: Opening, gone: frozenset[str]) -> tuple[upload.Draft, bool] | None:
     """Return the row of an upload that is not there yet, and whether its bytes, as declared, are new; nothing is written."""
-    with resources.reading() as session:
+    with resources.asking() as session:
         found = upload.drafted(
             session,
             opening.id,
