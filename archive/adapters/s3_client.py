@@ -83,9 +83,9 @@ class Lock:
     hold: bool
 
 
-def part_size(size: int) -> int:
+def part_size(size: int, *, least: int = PART_SIZE) -> int:
     """Return how large the parts of an object of this size are: 16 MiB, or as many times that as make no more than 10,000."""
-    return PART_SIZE * max(1, -(-size // (PART_SIZE * MOST_PARTS)))
+    return least * max(1, -(-size // (least * MOST_PARTS)))
 
 
 class S3Client:

@@ -43,7 +43,7 @@ EACH: Final = 2
 """Parts of one upload on their way at once, as long as others wait."""
 
 WORTH: Final = 2 * PART_SIZE
-"""Bytes below which an upload is put as a whole: it would be one part or two."""
+"""Bytes below which an upload is put as a whole, with parts of the usual size."""
 
 _PAUSE: Final = 5.0
 """Seconds after which a store that did not answer is tried again."""
@@ -123,10 +123,16 @@ class _Stream:
 
 
 class Streams:
-    """The uploads of one process whose parts go to the store."""
+    """The uploads of one process whose parts go to the store.
 
-    def __init__(self, store: S3Store, *, at_once: int = AT_ONCE) -> None:
+    Attributes:
+        worth: Bytes below which an upload is put as a whole: it would be one part or two.
+    """
+
+    def __init__(self, store: S3Store, *, at_once: int = AT_ONCE, part: int = PART_SIZE) -> None:
         self._store, self._client = store, store.client
+        self._part = part
+        self.worth = WORTH * part // PART_SIZE
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="parts")
         self._at_once = at_once
         self._busy = 0
@@ -148,9 +154,10 @@ class Streams:
         with self._changed:
             stream = self._streams.get(wanted.upload_id)
             if stream is None:
-                if wanted.length < WORTH or (wanted.identity is None and there < PART_SIZE):
+                if wanted.length < self.worth or (wanted.identity is None and there < self._part):
                     return
-                stream = self._streams[wanted.upload_id] = _Stream(wanted, part_size(wanted.length), wanted.identity)
+                size = part_size(wanted.length, least=self._part)
+                stream = self._streams[wanted.upload_id] = _Stream(wanted, size, wanted.identity)
                 self._turns.append(wanted.upload_id)
             stream.there = max(stream.there, there)
             if stream.fault is not None and time.monotonic() >= stream.not_before:
@@ -347,10 +354,10 @@ class Streams:
 
     def _buffer(self, size: int) -> memoryview:
         """Return room for a part: this thread's own, used again and again, unless the part is larger than most."""
-        if size > PART_SIZE:
+        if size > self._part:
             return memoryview(bytearray(size))
         if not hasattr(self._local, "buffer"):
-            self._local.buffer = bytearray(PART_SIZE)
+            self._local.buffer = bytearray(self._part)
         return memoryview(self._local.buffer)[:size]
 
     def _known(self, stream: _Stream) -> dict[int, Part]:

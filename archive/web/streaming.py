@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from archive.actions import hosts, upload
 from archive.actions.upload import UploadView
-from archive.adapters.s3_parts import WORTH, Wanted
+from archive.adapters.s3_parts import Wanted
 from archive.adapters.spool import Appender
 from archive.core.digest import Digest
 from archive.core.errors import LiuhenError
@@ -113,7 +113,9 @@ def _known(resources: Resources) -> set[str]:
 
 def _wanted(resources: Resources, view: UploadView) -> Wanted | None:
     """Return what the store needs to know of an upload, if its parts may go ahead of it."""
-    if resources.streams is None or view.concat is not None or view.declared is None or (view.length or 0) < WORTH:
+    if resources.streams is None or view.concat is not None or view.declared is None:
+        return None
+    if (view.length or 0) < resources.streams.worth:
         return None
     digest = view.declared
 

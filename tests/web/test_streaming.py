@@ -34,8 +34,14 @@ from tests.lying import Lie, Lying
 from tests.web.tus import BODY, PATH, TUS, checksum, id_of, metadata
 
 MIB = 2**20
-SIZE = 33 * MIB
+PART = 5 * MIB
+"""The least that S3 takes for a part which is not the last."""
+
+SIZE = 2 * PART + MIB
 """Three parts, the last of one MiB."""
+
+BEGUN = PART + MIB
+"""As much as has one part go."""
 
 
 class Counting(S3Client):
@@ -57,7 +63,7 @@ def house(directory, s3, *, endpoint=""):
     with opened(read({}, data_dir=directory / "data", agency="131102", free_space_floor=0)) as plain:
         copies = Copies(directory / "copies", most=2**30, sm3=False, clock=plain.now)
         store = S3Store(client, Buckets(s3.originals, s3.derived, s3.incoming), lock_days=1, copies=copies, clock=plain.now)
-        streams = Streams(store)
+        streams = Streams(store, part=PART)
         try:
             if not endpoint:
                 s3_buckets.make(client, store.buckets)
@@ -146,12 +152,12 @@ def taken_in(resources, answer, data):
 
 def test_full_parts_are_in_the_store_before_the_last_byte_is_here(resources, data):
     where = begin(resources, data)
-    assert patch(resources, where, 0, data[: 20 * MIB]).status_code == 204
+    assert patch(resources, where, 0, data[:BEGUN]).status_code == 204
     until(lambda: resources.store.client.numbers == [1])
     name = row(resources, where).multipart
     assert begun(resources) == [name["upload"]]
     assert versions(resources, data) == [], "nothing is visible under the name yet"
-    answer = patch(resources, where, 20 * MIB, data[20 * MIB :])
+    answer = patch(resources, where, BEGUN, data[BEGUN:])
     taken_in(resources, answer, data)
     assert sorted(resources.store.client.numbers) == [1, 2, 3]
     assert row(resources, where).multipart is None
@@ -163,10 +169,10 @@ def test_full_parts_are_in_the_store_before_the_last_byte_is_here(resources, dat
 def test_what_was_sent_before_a_restart_is_not_sent_again(tmp_path, s3, data):
     with house(tmp_path, s3) as first:
         where = begin(first, data)
-        patch(first, where, 0, data[: 18 * MIB])
+        patch(first, where, 0, data[:BEGUN])
         until(lambda: first.store.client.numbers == [1])
     with house(tmp_path, s3) as second:
-        taken_in(second, patch(second, where, 18 * MIB, data[18 * MIB :]), data)
+        taken_in(second, patch(second, where, BEGUN, data[BEGUN:]), data)
         assert sorted(second.store.client.numbers) == [2, 3]
 
 
@@ -174,14 +180,14 @@ def test_what_was_sent_before_a_restart_is_not_sent_again(tmp_path, s3, data):
 def test_a_part_of_which_list_store_and_file_do_not_agree_is_sent_again(tmp_path, s3, data, wrong):
     with house(tmp_path, s3) as first:
         where = begin(first, data)
-        patch(first, where, 0, data[: 18 * MIB])
+        patch(first, where, 0, data[:BEGUN])
         until(lambda: first.store.client.numbers == [1])
     spooled = first.spool.path(id_of(where))
     if wrong == "list":
         notes_of(spooled).unlink()
     else:  # a power cut took the end of what was never synced, and the sender sent it again
         with spooled.open("r+b") as file:
-            file.truncate(10 * MIB)
+            file.truncate(PART - MIB)
     with house(tmp_path, s3) as second:
         offset = int(asked(second, "HEAD", where).headers["Upload-Offset"])
         taken_in(second, patch(second, where, offset, data[offset:]), data)
@@ -191,9 +197,9 @@ def test_a_part_of_which_list_store_and_file_do_not_agree_is_sent_again(tmp_path
 
 def test_bytes_that_are_not_those_declared_end_the_stores_upload_and_are_kept_aside(resources, data):
     where = begin(resources, data, declared="ab" * 32)
-    assert patch(resources, where, 0, data[: 20 * MIB]).status_code == 204
+    assert patch(resources, where, 0, data[:BEGUN]).status_code == 204
     until(lambda: len(begun(resources)) == 1)
-    answer = patch(resources, where, 20 * MIB, data[20 * MIB :])
+    answer = patch(resources, where, BEGUN, data[BEGUN:])
     assert (answer.status_code, answer.json()["code"]) == (460, "digest_mismatch")
     assert begun(resources) == []
     assert versions(resources, data) == []
@@ -204,12 +210,12 @@ def test_bytes_that_are_not_those_declared_end_the_stores_upload_and_are_kept_as
 def test_bytes_whose_checksum_is_not_known_to_hold_are_not_sent(resources, data):
     where = begin(resources, data)
     false = "sha256 " + base64.b64encode(bytes(32)).decode()
-    assert patch(resources, where, 0, data[: 20 * MIB], Upload_Checksum=false).status_code == 460
+    assert patch(resources, where, 0, data[:BEGUN], Upload_Checksum=false).status_code == 460
     time.sleep(0.2)
     assert begun(resources) == []
-    assert patch(resources, where, 0, data[: 20 * MIB], Upload_Checksum=checksum(data[: 20 * MIB])).status_code == 204
+    assert patch(resources, where, 0, data[:BEGUN], Upload_Checksum=checksum(data[:BEGUN])).status_code == 204
     until(lambda: resources.store.client.numbers == [1])
-    taken_in(resources, patch(resources, where, 20 * MIB, data[20 * MIB :]), data)
+    taken_in(resources, patch(resources, where, BEGUN, data[BEGUN:]), data)
 
 
 def test_what_the_store_has_and_was_found_intact_is_not_sent_ahead(resources, data):
@@ -225,7 +231,7 @@ def test_what_the_store_has_and_was_found_intact_is_not_sent_ahead(resources, da
 def test_an_upload_that_is_given_up_leaves_nothing_in_the_store(resources, data):
     where, other = begin(resources, data), begin(resources, data)
     for each in (where, other):
-        patch(resources, each, 0, data[: 17 * MIB])
+        patch(resources, each, 0, data[:BEGUN])
     until(lambda: len(begun(resources)) == 2)
     assert asked(resources, "DELETE", where).status_code == 204
     with resources.transaction() as session:
@@ -250,8 +256,8 @@ def test_a_store_that_is_away_holds_nobody_up_and_gets_what_the_spool_kept(tmp_p
     with house(tmp_path, s3), Lying(s3.endpoint) as liar, house(tmp_path, s3, endpoint=liar.endpoint) as resources:
         where = begin(resources, data)
         liar.down = True
-        assert patch(resources, where, 0, data[: 20 * MIB]).status_code == 204
-        answer = patch(resources, where, 20 * MIB, data[20 * MIB :])
+        assert patch(resources, where, 0, data[:BEGUN]).status_code == 204
+        answer = patch(resources, where, BEGUN, data[BEGUN:])
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert asked(resources, "HEAD", where).headers["Upload-Offset"] == str(SIZE - 1), "one byte is asked for again"
         assert resources.spool.size(id_of(where)) == SIZE
@@ -265,14 +271,16 @@ def test_a_store_that_is_away_holds_nobody_up_and_gets_what_the_spool_kept(tmp_p
         taken_in(resources, patch(resources, where, SIZE, b""), data)
 
 
-@pytest.mark.parametrize("lie", [Lie.AFTER, Lie.LOST, Lie.COMPLETED, Lie.SWALLOWED, Lie.UNLOCKED])
+@pytest.mark.parametrize(
+    "lie", [Lie.AFTER, pytest.param(Lie.LOST, marks=pytest.mark.soak), Lie.COMPLETED, Lie.SWALLOWED, Lie.UNLOCKED]
+)
 def test_a_store_that_lies_about_the_completion_changes_nothing(tmp_path, s3, data, lie):
     with house(tmp_path, s3), Lying(s3.endpoint) as liar, house(tmp_path, s3, endpoint=liar.endpoint) as resources:
         where = begin(resources, data)
-        patch(resources, where, 0, data[: 20 * MIB])
+        patch(resources, where, 0, data[:BEGUN])
         until(lambda: resources.store.client.numbers == [1])
         liar.tell(lie, times=1, about="originals/")
-        answer = patch(resources, where, 20 * MIB, data[20 * MIB :])
+        answer = patch(resources, where, BEGUN, data[BEGUN:])
         while answer.status_code in {503, 507}:
             answer = patch(resources, where, SIZE - 1, data[-1:])
         assert liar.told[lie] == 1
