@@ -98,12 +98,19 @@ class Sender:
             yield bytearray(size + 1)  # so that a source that grew shows it
             return
         with self._room:
-            buffer = self._spare.pop() if size <= PART_SIZE and self._spare else bytearray(max(size, PART_SIZE))
+            buffer = self._taken() if size <= PART_SIZE else bytearray(size)
             try:
                 yield buffer
             finally:
                 if len(buffer) == PART_SIZE:
                     self._spare.append(buffer)
+
+    def _taken(self) -> bytearray:
+        """Return a buffer that was used before, or a new one: looked at first, the last one might be another thread's by the taking."""
+        try:
+            return self._spare.pop()
+        except IndexError:
+            return bytearray(PART_SIZE)
 
 
 @contextmanager
