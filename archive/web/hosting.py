@@ -26,6 +26,7 @@ from archive.actions import hosts
 from archive.actions.hosts import HostView
 from archive.actions.upload import UploadView
 from archive.adapters.durable import sync_path
+from archive.adapters.peers import Peers
 from archive.core.errors import HostGone, LiuhenError, Unavailable
 from archive.core.instant import Instant
 from archive.resources import Resources
@@ -125,15 +126,21 @@ def _marked(spool: Path, name: str, resources: Resources) -> Iterator[str]:
 
 
 def _claim(resources: Resources, nonce: str) -> None:
-    """Take our name; one that another spool had is taken once nothing was heard of that one for as long as makes it gone."""
-    name, deadline, first = resources.settings.web_name, 0.0, None
+    """Take our name; one that another spool had is taken once nothing was heard of that one for as long as makes it gone.
+
+    Time in which the database did not answer does not count: that one could not be heard of either.
+    """
+    name, first = resources.settings.web_name, None
+    watch = Peers(resources.peers.gone_after)
     while True:
         with resources.transaction() as session:
             other = hosts.claim(session, name=name, nonce=nonce, now=resources.now())
         if other is None:
             return
+        looked = time.monotonic()
+        watch.note({name: other.beat}, at=looked)
         if first is None:
-            first, deadline = other, time.monotonic() + resources.peers.gone_after
+            first = other
             log.warning(
                 "web host %s was last another spool's; waiting %.0f s whether that one lives", name, resources.peers.gone_after
             )
@@ -141,7 +148,7 @@ def _claim(resources: Resources, nonce: str) -> None:
             raise BadSettings(
                 f"another web process runs as {name} over another spool; every web host has a LIUHEN_WEB_NAME of its own"
             )
-        elif time.monotonic() >= deadline and _taken_over(resources, nonce, other):
+        elif watch.gone(name, at=looked) and _taken_over(resources, nonce, other):
             return
         time.sleep(_LOOK_SECONDS)
 
