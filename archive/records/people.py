@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, select
+from typing import Final
+
+from sqlalchemy import ForeignKey, bindparam, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, IntKey, MaybeWhen, When
@@ -50,8 +52,12 @@ def person_by_login(session: Session, login: str) -> Person | None:
 
 def signed_in(session: Session, token_sha256: str, *, now: int) -> Person | None:
     """Return who this cookie stands for, if it has not expired and the account is not disabled."""
-    return session.scalar(
-        select(Person)
-        .join(SignIn, SignIn.person_id == Person.id)
-        .where(SignIn.token_sha256 == token_sha256, SignIn.expires_at > now, Person.disabled_at.is_(None))
-    )
+    return session.scalar(_SIGNED_IN, {"token": token_sha256, "now": now})
+
+
+# Made once: every request asks it, and making it cost half as much as asking.
+_SIGNED_IN: Final = (
+    select(Person)
+    .join(SignIn, SignIn.person_id == Person.id)
+    .where(SignIn.token_sha256 == bindparam("token"), SignIn.expires_at > bindparam("now"), Person.disabled_at.is_(None))
+)

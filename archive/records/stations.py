@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ForeignKey, false, select
+from typing import Final
+
+from sqlalchemy import ForeignKey, bindparam, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, IntKey, MaybeWhen, When
@@ -50,8 +52,14 @@ def station_by_name(session: Session, name: str) -> Station | None:
 
 def station_of_token(session: Session, token_sha256: str, *, now: int) -> Station | None:
     """Return the station that holds this token, if neither token nor station has ended."""
-    return session.scalar(
-        select(Station)
-        .join(StationToken, StationToken.station_id == Station.id)
-        .where(StationToken.token_sha256 == token_sha256, StationToken.expires_at > now, Station.revoked_at.is_(None))
+    return session.scalar(_OF_TOKEN, {"token": token_sha256, "now": now})
+
+
+# Made once: every request asks it, and making it cost half as much as asking.
+_OF_TOKEN: Final = (
+    select(Station)
+    .join(StationToken, StationToken.station_id == Station.id)
+    .where(
+        StationToken.token_sha256 == bindparam("token"), StationToken.expires_at > bindparam("now"), Station.revoked_at.is_(None)
     )
+)
