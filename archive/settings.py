@@ -150,7 +150,9 @@ class Settings(BaseModel):
     keys_dir: Path | None = Field(
         default=None, description="Where the signing key is kept, the same for all hosts; by default in the data directory."
     )
-    web_name: str = Field(default="", description="This web host's name, with which the ids of its uploads begin.")
+    web_name: str = Field(
+        default="", description="This web host's name, with which the ids of its uploads begin; in production `serve` needs one."
+    )
     web_gone_seconds: int = Field(
         default=120, ge=5, description="Seconds of silence after which a web host, and what its spool held, counts as gone."
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from archive.commands.serve import serve
 from archive.settings import SECRETS, BadSettings, Profile, Settings, environment, read
 
 PRODUCTION = {
@@ -55,6 +57,12 @@ def test_a_secret_that_everybody_knows_is_none(known):
     (name,) = known
     said = refused(PRODUCTION | known)
     assert f"{name} is a secret that everybody knows" in said
+
+
+def test_a_web_host_without_a_name_does_not_start_in_production():
+    done = CliRunner().invoke(serve, env={**PRODUCTION, "LIUHEN_DATABASE_URL": "postgresql://liuhen_web:k@127.0.0.1:9/liuhen"})
+    assert isinstance(done.exception, BadSettings), done.exception
+    assert "LIUHEN_WEB_NAME is missing" in str(done.exception)
 
 
 def test_an_engine_named_without_the_profile_is_no_embedded_archive_by_accident():

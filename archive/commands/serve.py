@@ -18,7 +18,7 @@ from archive.actions import person
 from archive.adapters import signing
 from archive.commands.common import DATA, log_plainly, settings_of
 from archive.resources import Resources, opened
-from archive.settings import Settings, environment
+from archive.settings import BadSettings, Settings, environment
 from archive.web import hosting
 from archive.web.app import create_app
 
@@ -35,6 +35,8 @@ def serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     """Start the archive: the web process and, beside it, the worker; in production the web process alone."""
     log_plainly()
     settings = settings_of(host=host, port=port, data_dir=data_dir)
+    if settings.production and not settings.web_name:
+        raise BadSettings("LIUHEN_WEB_NAME is missing; two web hosts without a name would each take every upload for its own")
     with opened(settings) as resources, hosting.named(resources):
         _first_account(resources)
         config = uvicorn.Config(
