@@ -16,9 +16,8 @@ from archive.core.instant import HOUR, SECOND, Instant
 from archive.core.jobs import AWAITED, LATE_TURNS, LEASE, MAX_ATTEMPTS, OVERDUE
 from archive.records.items import Item, StoredObject
 from archive.records.jobs import Job, LaneTurn
-from archive.records.migrations import upgrade
 from archive.records.postgresql import open_postgresql
-from archive.records.session import open_sqlite, reading, writing
+from archive.records.session import reading, writing
 from archive.records.stations import Station
 from tests.actions.conftest import NOW
 
@@ -104,14 +103,8 @@ class Queue:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def queue(request, tmp_path):
-    if request.param == "sqlite":
-        engine = open_sqlite(tmp_path / "liuhen.db")
-        upgrade(engine)
-    else:
-        engine = open_postgresql(request.getfixturevalue("postgres_url"))
-    yield Queue(engine)
-    engine.dispose()
+def queue(request):
+    return Queue(request.getfixturevalue(f"on_{request.param}"))
 
 
 def test_the_files_of_a_full_dock_do_not_keep_another_docks_first_waiting(queue):

@@ -94,7 +94,7 @@ def test_no_bytes_make_the_walk_fail_or_run_on(junk: bytes, shape: int):
 @settings(max_examples=settings().max_examples // 3)  # each learns from a whole recording
 @given(st.data())
 def test_a_hurt_index_makes_no_reader_fail(data: st.DataObject):
-    whole = recorded("aac.mp4").read_bytes()
+    whole = recorded("aac.mp4", seconds=1).read_bytes()
     moov = bytearray(whole[whole.rindex(b"moov") + 4 :])
     for _ in range(data.draw(st.integers(1, 12))):
         moov[data.draw(st.integers(0, len(moov) - 1))] = data.draw(st.integers(0, 255))
