@@ -274,7 +274,8 @@ def _insert(session: Session) -> Callable[..., Any]:
 
 def _take_number(session: Session, *, agency: str, kind: Kind, year: int) -> AccessionNumber:
     """Take the next serial in this transaction: if it rolls back, so does the counter, and no gap is left."""
-    locks.passing(session, locks.Noun.SERIAL, f"{agency} {kind.letters} {year}")
+    # Several accessions may share a transaction, of whatever kinds: with a counter each, two such transactions would wait for each other.
+    locks.hold(session, locks.Noun.SERIAL)
     statement = (
         _insert(session)(_SERIALS)
         .values(agency=agency, letters=kind.letters, year=year, last=1)

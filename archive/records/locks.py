@@ -49,7 +49,7 @@ class Noun(IntEnum):
     ITEM = 70
     """What a station may do with an item's files."""
     SERIAL = 80
-    """The counter of an agency, kind and year, which a number is taken from and given back by a rollback: numbers run without a gap."""
+    """The counters of all kinds, which numbers are taken from and given back by a rollback: numbers run without a gap."""
     CASES = 90
     """Which numbers cases have."""
     CASE = 100

@@ -1,13 +1,21 @@
 """Accessions that wait together on PostgreSQL: one commit, each by itself."""
 
 import threading
+import time
 
 import pytest
 from sqlalchemy import text
 
+from archive.actions import accession
+from archive.core.accession import Kind
+from archive.core.digest import Digest
 from archive.core.errors import Malformed, Unavailable
+from archive.core.media.sniff import Sniffed
+from archive.ports import Placed, Put
 from archive.records.gathering import Gathering
 from archive.records.postgresql import open_postgresql
+from archive.records.session import writing
+from tests.actions.conftest import NOW, SHANGHAI, settled
 
 
 @pytest.fixture
@@ -81,3 +89,79 @@ def test_a_batch_that_is_broken_off_is_done_one_by_one(engine):
     assert isinstance(got.pop(3), Malformed)
     assert got == {who: who for who in (0, 1, 2, 4, 6, 7)}
     assert set(told(engine)) == {0, 1, 2, 4, 5, 6, 7}
+
+
+def test_batches_of_different_kinds_do_not_wait_for_each_other_in_a_circle(on_postgresql, caplog):
+    """One has a document and goes on to a photo; another has its photo and waits for the end of the chain, which the first holds."""
+    house = settled(on_postgresql)
+    kinds = {b"document": Sniffed(Kind.DOCUMENT, "application/pdf", "pdf"), b"photo": Sniffed(Kind.PHOTO, "image/jpeg", "jpeg")}
+    contents = [b"first", b"document", b"photo", b"another photo"]
+    uploads = {content: house.begin(content) for content in contents}
+    before = deadlocks(house.engine)
+
+    def take(content, session):
+        accession.accept(
+            session,
+            upload_id=uploads[content],
+            digest=Digest.of(content),
+            size=len(content),
+            placed=Placed(Put.WRITTEN, ""),
+            sniffed=kinds[b"photo" if b"photo" in content else b"document"],
+            agency="131102",
+            zone=SHANGHAI,
+            now=NOW,
+        )
+
+    def other():
+        with writing(house.engine) as session:
+            take(b"another photo", session)
+
+    others = threading.Thread(target=other)
+
+    def photo(session):
+        others.start()
+        while others.is_alive() and not waits(house.engine):
+            time.sleep(0.002)
+        take(b"photo", session)
+
+    gathering = Gathering(house.engine)
+    together(gathering, [lambda session: take(b"first", session), lambda session: take(b"document", session), photo])
+    others.join(30)
+    assert "broken off" not in caplog.text
+    assert deadlocks(house.engine) == before
+    with house.reading() as session:
+        assert session.execute(text("SELECT count(*) FROM items")).scalar() == len(contents)
+
+
+def together(gathering, works):
+    """Do the first, and meanwhile have the others wait in their order, so that they are one batch."""
+    first, go_on = threading.Event(), threading.Event()
+
+    def begin(session):
+        first.set()
+        assert go_on.wait(20)
+        works[0](session)
+
+    threads = [threading.Thread(target=gathering.together, args=(begin,))]
+    threads[0].start()
+    assert first.wait(20)
+    for count, work in enumerate(works[1:], 1):
+        threads.append(threading.Thread(target=gathering.together, args=(work,)))
+        threads[-1].start()
+        while len(gathering._waiting) < count:
+            time.sleep(0.001)
+    go_on.set()
+    for thread in threads:
+        thread.join(60)
+
+
+def waits(engine):
+    with engine.connect() as connection:
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return bool(connection.execute(text(waiting)).scalar())
+
+
+def deadlocks(engine):
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        return connection.execute(text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")).scalar()
