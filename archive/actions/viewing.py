@@ -14,6 +14,8 @@ from archive.records.locks import Noun, hold
 
 PAUSE = 30 * MINUTE
 """A look that pauses longer is another look."""
+AHEAD = MINUTE
+"""How far ahead of ours another web host's clock may be: a look that is further on began under a wrong one, and covers none of ours."""
 
 
 def look(session: Session, *, item_id: int, caller: Caller, what: str, now: Instant) -> None:
@@ -54,7 +56,12 @@ def _go_on(session: Session, item_id: int, caller: Caller, what: str, now: Insta
 def _open(session: Session, item_id: int, caller: Caller, what: str, now: Instant) -> Viewing | None:
     return session.scalar(
         select(Viewing)
-        .where(Viewing.item_id == item_id, Viewing.actor == caller.actor, Viewing.what == what, Viewing.last_at > now - PAUSE)
+        .where(
+            Viewing.item_id == item_id,
+            Viewing.actor == caller.actor,
+            Viewing.what == what,
+            Viewing.last_at.between(now - PAUSE + 1, now + AHEAD),
+        )
         .order_by(Viewing.id.desc())
         .limit(1)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -14,7 +15,7 @@ from archive.core import note
 from archive.core.access import Act, Caller, StationCaller
 from archive.core.accession import Kind
 from archive.core.digest import original_key
-from archive.core.instant import SECOND, Instant, iso, parse
+from archive.core.instant import Instant, iso, parse
 from archive.resources import Resources
 from archive.web.api import ranges
 from archive.web.api.jobs import as_json as job_json
@@ -24,9 +25,9 @@ from archive.web.threads import READING
 router = APIRouter(prefix="/api/v1/items", tags=["items"])
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_LOOK_EVERY = 20 * SECOND
+_LOOK_EVERY = 20.0
 """One replay makes many requests; the log hears of them at most this often."""
-_looks: dict[tuple[int, str, str, str], Instant] = {}
+_looks: dict[tuple[int, str, str, str], float] = {}  # when, by a clock that nobody sets
 _looks_guard = threading.Lock()
 _MAX_LOOKS = 10_000
 
@@ -185,18 +186,18 @@ def _replayed(request: Request, found: item.ItemView, *, size: int, etag: str) -
 
 def look(resources: Resources, found: item.ItemView, caller: Caller, what: str) -> None:
     """Log a look, unless this caller's same look was logged seconds ago; a download is always logged."""
-    now = resources.now()
+    at = time.monotonic()
     key = (id(resources), found.number, caller.actor, what)
     with _looks_guard:
         recent = _looks.get(key)
-        if what != "download" and recent is not None and now - recent < _LOOK_EVERY:
+        if what != "download" and recent is not None and at - recent < _LOOK_EVERY:
             return
     with resources.transaction() as session:
-        viewing.look(session, item_id=found.id, caller=caller, what=what, now=now)
+        viewing.look(session, item_id=found.id, caller=caller, what=what, now=resources.now())
     with _looks_guard:
         if len(_looks) >= _MAX_LOOKS:
             _looks.clear()
-        _looks[key] = now
+        _looks[key] = at
 
 
 def _row(row: item.Row) -> dict[str, object]:
