@@ -38,11 +38,11 @@ def claim(session: Session, *, name: str, nonce: str, now: Instant) -> HostView 
         session.add(Host(name=name, nonce=nonce, started_at=now, seen_at=now))
         session.flush()  # two that begin at once: the database lets one
         return None
-    if row.nonce != nonce:
-        return _view(row)
-    row.started_at = row.seen_at = now
-    session.flush()
-    return None
+    ours = update(Host).where(Host.name == name, Host.nonce == nonce).values(started_at=now, seen_at=now).returning(Host.name)
+    if session.scalars(ours.execution_options(synchronize_session=False)).all():
+        return None
+    session.refresh(row)  # somebody else's, or taken over at this moment
+    return _view(row)
 
 
 def take_over(session: Session, *, name: str, nonce: str, before: HostView, now: Instant) -> bool:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.actions import jobs, status
 from archive.core.access import Act
-from archive.core.errors import LiuhenError
 from archive.resources import Resources, tried
 from archive.web import errors, intake, metrics, straight
 from archive.web.api import cases, direct, items, receipts, releases, rules, runs, stations, uploads
@@ -110,23 +109,19 @@ def create_app(resources: Resources) -> FastAPI:
 
 
 async def _sweep(app: FastAPI, resources: Resources) -> None:
+    def stores() -> None:
+        # Looked up here and not when /healthz is asked, which answers whatever becomes of the database.
+        with resources.reading() as session:
+            app.state.stores = status.worst(status.stores(session, names=tried(resources.settings), now=resources.now()))
+
     while True:
-        try:
-            # Looked up here and not when /healthz is asked, which answers whatever becomes of the database.
-            app.state.stores = await asyncio.to_thread(_stores, resources)
-        except LiuhenError:
-            log.exception("what the stores enforce could not be looked up; it is again")
-        try:
-            await asyncio.to_thread(intake.sweep, resources, now=resources.now())
-        except (LiuhenError, OSError):
-            log.exception("the sweep of uploads did not finish; it runs again")
-        try:
-            await asyncio.to_thread(straight.sweep, resources, now=resources.now())
-        except (LiuhenError, OSError):
-            log.exception("the sweep of direct uploads did not finish; it runs again")
+        for what, do in (
+            ("the look at what the stores enforce", stores),
+            ("the sweep of uploads", lambda: intake.sweep(resources, now=resources.now())),
+            ("the sweep of direct uploads", lambda: straight.sweep(resources, now=resources.now())),
+        ):
+            try:
+                await asyncio.to_thread(do)
+            except Exception:  # whatever it was: a sweep that ended for good would leave uploads where they are, and tell nobody
+                log.exception("%s did not finish; it runs again", what)
         await asyncio.sleep(SWEEP_SECONDS)
-
-
-def _stores(resources: Resources) -> str:
-    with resources.reading() as session:
-        return status.worst(status.stores(session, names=tried(resources.settings), now=resources.now()))
