@@ -33,6 +33,8 @@ AGAIN = frozenset({408, 409, 423, 425, 429, 460})
 """Not now; 460 is a body whose checksum did not hold, cut off as it may have been."""
 SHORTEST_S, LONGEST_S = 0.05, 0.8
 ANSWER_S = 60
+REST_S = 0.3
+"""Between two questions for receipts while nothing is sent: four stations that ask without pause are the load of a city."""
 AHEAD = 6
 """Files that a station sends before it has the receipts of those before."""
 
@@ -130,7 +132,7 @@ class Docking:
         self._collect(client)
         if self._held.is_set() and not self._unreceipted():
             self._idle.set()
-        self._stop.wait(0.05)
+        self._stop.wait(REST_S)
 
     def _file(self, serial: int) -> File:
         return file_of(self.seed, self.credential.name, serial, large=self.large)

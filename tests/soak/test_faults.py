@@ -15,6 +15,8 @@ from tests.soak.plan import REDUCED, plan
 from tests.soak.stack import running
 
 STEPS = plan(0, REDUCED)
+PAUSE_S = 0.3
+"""Between two files of a station: under way is enough, and each one costs the two cores that judge it half a second."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def campaign():
     with tempfile.TemporaryDirectory(prefix="liuhen-faults-") as folder:
         Path(folder).chmod(0o755)
         with running(Path(folder)) as (stack, judge):
-            held = Campaign(stack, judge, seed=0, hurry=True, patience_s=90)
+            held = Campaign(stack, judge, seed=0, hurry=True, patience_s=90, pause_s=PAUSE_S)
             held.begin()
             try:
                 yield held
