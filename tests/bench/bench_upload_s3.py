@@ -2,7 +2,8 @@
 
 A file: from its first byte to the answer with its number, its digest declared; beside it one put of the SDK, hashed as it is read.
 Photos of 200 kB from eight clients at once, each until its number; beside them the SDK's puts alone from eight threads. In turns, one
-uncounted round, medians; one machine has sender, web process, PostgreSQL and store on it.
+uncounted round, medians; one machine has sender, web process, PostgreSQL, RabbitMQ and store on it. No worker runs: reading back and
+examining are theirs, on hosts of their own.
 
     python tests/bench/bench_upload_s3.py [--mebibytes 1024] [--rounds 5] [--photos 1000]
 """
