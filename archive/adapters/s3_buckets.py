@@ -6,7 +6,7 @@ the making), and is a flaw. No default retention is set: originals carry theirs,
 
 from __future__ import annotations
 
-from minio.commonconfig import ENABLED
+from minio.commonconfig import COMPLIANCE, ENABLED
 from minio.error import S3Error
 from minio.versioningconfig import VersioningConfig
 
@@ -60,8 +60,12 @@ def flaws(client: S3Client, buckets: Buckets) -> list[str]:
         versioning = client.again(lambda name=name: client.sdk.get_bucket_versioning(name), key=name)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
         if versioning.status != ENABLED:
             found.append(f"bucket {name} keeps no versions")
-        if locked and not client.again(lambda name=name: _locks(client, name), key=name):  # type: ignore[misc]  # mypy infers no type for a lambda with a default
-            found.append(f"bucket {name} was made without Object Lock")
+        if locked:
+            mode = client.again(lambda name=name: _mode(client, name), key=name)  # type: ignore[misc]  # mypy infers no type for a lambda with a default
+            if mode is None:
+                found.append(f"bucket {name} was made without Object Lock")
+            elif mode not in {"", COMPLIANCE}:
+                found.append(f"bucket {name} locks by default as {mode}, which can be lifted: set {COMPLIANCE} or no default")
     return found
 
 
@@ -73,11 +77,11 @@ def _wanted(buckets: Buckets) -> list[tuple[str, bool]]:
     return list(wanted.items())
 
 
-def _locks(client: S3Client, name: str) -> bool:
+def _mode(client: S3Client, name: str) -> str | None:
+    """Return the mode in which a bucket locks by default, empty where it has no default; None: it cannot lock."""
     try:
-        client.sdk.get_object_lock_config(name)
+        return client.sdk.get_object_lock_config(name).mode or ""
     except S3Error as error:
         if error.code in _NO_LOCK:
-            return False
+            return None
         raise
-    return True

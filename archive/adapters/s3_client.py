@@ -22,11 +22,11 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 from minio import Minio
-from minio.commonconfig import COMPLIANCE
+from minio.commonconfig import COMPLIANCE, GOVERNANCE
 from minio.datatypes import Object
 from minio.error import S3Error
 from minio.retention import Retention
-from minio.xml import findall, findtext
+from minio.xml import findall, findtext, marshal
 from urllib3 import BaseHTTPResponse
 
 from archive.adapters.s3_form import at_version, copy_source, lock_headers, md5_of, moment, parsed, tag_of, version_of
@@ -77,7 +77,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What keeps a version: COMPLIANCE until then (None: not at all), and whether a legal hold lies on it."""
+    """What keeps a version: COMPLIANCE until then (None: not at all), and whether a legal hold lies on it.
+
+    A lock of another mode is none: GOVERNANCE gives way to whoever has the right to lift it.
+    """
 
     until: Instant | None
     hold: bool
@@ -348,31 +351,41 @@ class S3Client:
         Raises:
             ObjectMissing: there is no such version.
         """
-        until = self._lock_part(bucket, key, version, "retention", "RetainUntilDate")
-        hold = self._lock_part(bucket, key, version, "legal-hold", "Status")
+        mode, until = self._lock_part(bucket, key, version, "retention", "Mode", "RetainUntilDate")
+        (hold,) = self._lock_part(bucket, key, version, "legal-hold", "Status")
         # Ceph tells nine digits of a second, which the SDK's own reading refuses.
-        return Lock(None if until is None else parse(until), hold == "ON")
+        return Lock(None if until is None or mode != COMPLIANCE else parse(until), hold == "ON")
 
-    def _lock_part(self, bucket: str, key: str, version: str, what: str, element: str) -> str | None:
-        def ask() -> str | None:
+    def _lock_part(self, bucket: str, key: str, version: str, what: str, *elements: str) -> list[str | None]:
+        def ask() -> list[str | None]:
             try:
                 answer = self._execute("GET", bucket, key, query={what: "", **at_version(version)})
             except S3Error as error:
                 if error.code in {"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"}:
-                    return None
+                    return [None] * len(elements)
                 raise
-            return findtext(parsed(answer), element)
+            body = parsed(answer)
+            return [findtext(body, element) for element in elements]
 
         return self.again(ask, key=key)
 
     def extend(self, bucket: str, key: str, *, version: str, until: Instant) -> None:
-        """Lock a version until then; the store refuses to shorten.
+        """Lock a version until then; the store refuses to shorten. A lock that can be lifted is made one that cannot, never a shorter one.
 
         Raises:
-            StoreRefuses: it is locked for longer, or this store does not lock.
+            StoreRefuses: it is locked for longer, this store does not lock, or we may not lift what can be lifted.
         """
         retention = Retention(COMPLIANCE, moment(until))
-        self.again(lambda: self._sdk.set_object_retention(bucket, key, retention, version_id=version), key=key)
+        try:
+            self.again(lambda: self._sdk.set_object_retention(bucket, key, retention, version_id=version), key=key)
+        except StoreRefuses:
+            mode, ends = self._lock_part(bucket, key, version, "retention", "Mode", "RetainUntilDate")
+            if mode != GOVERNANCE or ends is None:
+                raise
+            body = marshal(Retention(COMPLIANCE, moment(max(until, parse(ends)))))
+            headers = {"Content-MD5": md5_of(body), "x-amz-bypass-governance-retention": "true"}
+            query = {"retention": "", **at_version(version)}
+            self.again(lambda: self._execute("PUT", bucket, key, body=body, headers=dict(headers), query=dict(query)), key=key)
 
     def hold(self, bucket: str, key: str, *, version: str, on: bool) -> None:
         """Lay a legal hold on a version, or lift it."""

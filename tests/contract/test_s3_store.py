@@ -5,8 +5,12 @@ import io
 import os
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from minio.commonconfig import COMPLIANCE, GOVERNANCE
+from minio.objectlockconfig import DAYS, ObjectLockConfig
+from minio.retention import Retention
 
 from archive.adapters import s3_buckets
 from archive.adapters.s3_client import PART_SIZE, S3Client, part_size
@@ -157,6 +161,17 @@ def test_what_is_there_without_a_lock_is_locked_by_who_finds_it_there(store, tmp
     assert store.locked_until(key, version).until is not None
 
 
+def test_a_lock_that_can_be_lifted_is_none_and_becomes_one_that_cannot(store, tmp_path):
+    digest, bucket = Digest.of(SMALL), store.buckets.originals
+    key = original_key(digest)
+    version = store.client.put(bucket, key, SMALL)
+    lifted = Retention(GOVERNANCE, datetime.now(UTC) + timedelta(days=30))
+    store.client.sdk.set_object_retention(bucket, key, lifted, version_id=version)
+    assert store.locked_until(key, version).until is None
+    assert put(store, tmp_path / "source", SMALL)[0] == Placed(Put.ALREADY, version)
+    assert store.locked_until(key, version).until > clock() + 29 * DAY, "it keeps it for no shorter time than the one before"
+
+
 def test_an_incoming_object_is_moved_within_the_store_with_its_lock(store, monkeypatch):
     for limit in (10**12, 2**20):  # one copy, and copies of parts
         monkeypatch.setattr("archive.adapters.s3_client.MOST_COPIED", limit)
@@ -183,6 +198,15 @@ def test_buckets_are_made_once_and_what_they_lack_is_said(s3):
         assert len(s3_buckets.flaws(store.client, store.buckets)) == 4
         assert s3_buckets.make(store.client, store.buckets) == [s3.incoming]
         assert s3_buckets.flaws(store.client, store.buckets) == [f"bucket {s3.originals} was made without Object Lock"]
+
+
+def test_a_bucket_that_locks_by_default_in_a_mode_that_can_be_lifted_is_flawed(s3):
+    with s3_store(s3, None) as store:
+        s3_buckets.make(store.client, store.buckets)
+        assert s3_buckets.flaws(store.client, store.buckets) == []
+        for mode, flaws in ((COMPLIANCE, 0), (GOVERNANCE, 1)):
+            store.client.sdk.set_object_lock_config(s3.originals, ObjectLockConfig(mode, 1, DAYS))
+            assert len(s3_buckets.flaws(store.client, store.buckets)) == flaws
 
 
 # Parts
