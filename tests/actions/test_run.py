@@ -65,9 +65,12 @@ def test_a_days_files_are_found_by_few_queries_that_look_at_one_recorder_only(ho
     assert numbers(house, taken[20]) == taken
     event.remove(*listening)
     assert len(asked) <= 12
+    lite = house.engine.dialect.name == "sqlite"
+    if not lite:  # an index is passed over that the rows of earlier tests swelled
+        with house.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("REINDEX TABLE items")
     with house.reading() as session:
         shown = run_of(session, taken[0], join_gap=GAP)
-        lite = house.engine.dialect.name == "sqlite"
         if not lite:  # which reads a table of one page whole, and rightly
             session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
         plan = session.connection().exec_driver_sql(
