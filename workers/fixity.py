@@ -22,6 +22,7 @@ from archive.core.digest import Digest, original_key
 from archive.core.errors import Mismatch, ObjectMissing, StoreRefuses, Unavailable
 from archive.core.instant import Instant
 from archive.ports import ObjectStore
+from archive.records.locks import Noun, hold
 from archive.resources import Resources
 from workers.runner import Publish, Report
 
@@ -60,6 +61,7 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         found = Found(Verdict.UNREADABLE, [], None)
 
     def publish(session: Session, now: Instant) -> None:
+        hold(session, Noun.BYTES, digest.hex)  # a version that is put in its place from here on waits for this verdict
         if item.stored(session, digest).version != stored.version:
             raise Unavailable(why="another version was put in the place of the one that was read", sha256=digest.hex)
         fixity.record(session, item_id=job.item_id, verdict=found.verdict, leaves=found.leaves, sm3=found.sm3, now=now)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from archive.actions import fixity
+from archive.actions import item as items
 from archive.core.custody import EventKind
 from archive.core.digest import original_key
 from archive.core.instant import DAY, Instant
@@ -17,6 +18,7 @@ from archive.core.jobs import KINDS
 from archive.records.custody import CustodyEvent
 from archive.records.items import Item, StoredObject
 from archive.records.jobs import Job
+from archive.records.locks import Noun
 from tests.media_files import media_file, workshop
 from workers import keeping, schedule
 
@@ -107,6 +109,18 @@ def test_however_many_are_due_few_are_promised_at_once(shop, monkeypatch):
 
 def test_all_else_in_the_lane_goes_before_it():
     assert KINDS["check"].priority == min(work.priority for work in KINDS.values() if work.lane == "verify")
+
+
+def test_a_verdict_is_held_against_the_version_on_record_while_nobody_can_put_another_there(shop, monkeypatch):
+    held, looked = [], items.stored
+
+    def looking(session, digest):
+        held.append((Noun.BYTES, digest.hex) in session.info.get("held", ()))
+        return looked(session, digest)
+
+    monkeypatch.setattr(items, "stored", looking)
+    assert day(shop) != []
+    assert held == [False, True] * 4, "read without, published with it"
 
 
 def test_what_is_found_altered_is_told_until_it_is_well_again(shop):
