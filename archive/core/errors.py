@@ -105,6 +105,12 @@ class DiskFull(Unavailable):
     code = "disk_full"
 
 
+class BodyTooLarge(Refusal):
+    """The body is longer than any form or document of the interface; files are uploads."""
+
+    code = "body_too_large"
+
+
 # Uploads (tus 1.0.0)
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from archive.actions import jobs, status
 from archive.core.access import Act
 from archive.resources import Resources, tried
-from archive.web import errors, intake, metrics, straight
+from archive.web import bodies, errors, intake, metrics, straight
 from archive.web.api import cases, direct, items, receipts, releases, rules, runs, stations, uploads
 from archive.web.api import jobs as jobs_api
 from archive.web.api import pages as page_pictures
@@ -86,6 +86,7 @@ def create_app(resources: Resources) -> FastAPI:
     app.state.resources = resources
     app.state.stores = "unknown"
     app.state.figures = metrics.Figures(resources)
+    app.add_middleware(bodies.BodyCap, page_of=error_page)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(metrics.CountRequests, figures=app.state.figures)
     errors.install(app, page_of=error_page)

@@ -54,6 +54,7 @@ STATUS: dict[str, int] = {
     "tus_version_unsupported": 412,
     "upload_too_large": 413,
     "past_length": 413,
+    "body_too_large": 413,
     "wrong_content_type": 415,
     "range_unsatisfiable": 416,
     "upload_busy": 423,

@@ -11,6 +11,7 @@ import pytest
 
 from archive.core import tus as rules
 from archive.core.digest import Digest
+from archive.core.errors import BodyTooLarge
 from infra.proxy import SHIPPED, configuration
 from infra.services.nginx import Nginx
 from tests.station import Station
@@ -71,6 +72,15 @@ def test_a_body_passes_the_proxy_as_it_comes(tus, two):
         wire.send(bytes(5 * MIB))
         held = two.host(where).data_dir / "spool" / id_of(where)
         until(lambda: held.stat().st_size >= 4 * MIB)
+
+
+def test_a_body_that_is_no_upload_is_short(two):
+    url = f"{two.proxy.base_url}/api/v1/stations/nonces"
+    answer = httpx.post(url, content=bytes(MIB + 1), trust_env=False)
+    assert (answer.status_code, answer.json()["code"]) == (413, BodyTooLarge.code)
+    there = httpx.post(f"{two.a.base_url}/api/v1/stations/nonces", content=bytes(MIB + 1), trust_env=False)
+    assert answer.json() == {**there.json(), "facts": {}}, "the proxy says what the archive would"
+    assert httpx.post(url, content=bytes(MIB), trust_env=False).status_code == 400
 
 
 def test_a_hosts_own_state_is_not_for_everybody(two):

@@ -203,6 +203,7 @@ REFUSAL: Mapping[str, tuple[str, str]] = {
     "cross_site": (N_("Refused for safety"), N_("The request came from another site. Open the page here and do it again.")),
     "wrong_credentials": (N_("Sign-in refused"), N_("The name or the password is wrong.")),
     "too_many_attempts": (N_("Too many attempts"), N_("Too many sign-ins failed. Wait fifteen minutes, then try again.")),
+    "body_too_large": (N_("Too much at once"), N_("What was sent is longer than any form here. Files go in by the page Upload.")),
     "page_taken": (N_("Page is there already"), N_("This page of the document has come already.")),
     "case_exists": (N_("Number taken"), N_("A case of this number is open already.")),
     "already_bound": (N_("Bound already"), N_("The item is bound to this case and stage already.")),
