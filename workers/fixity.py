@@ -27,7 +27,7 @@ from archive.resources import Resources
 from workers.runner import Publish, Report
 
 _ATTEMPTS = 3
-"""A passing fault is tried again so often before it becomes a verdict."""
+"""So often is asked, with growing pauses, before a fault that may pass, or a store's word that it has no such object, becomes a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ def read_back(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
         if job.attempt < _ATTEMPTS or not resources.store.answers():
             raise
         found = Found(Verdict.UNREADABLE, [], None)
+    if found.verdict is Verdict.MISSING and job.attempt < _ATTEMPTS:
+        raise Unavailable(sha256=digest.hex, why="the store says that it has no such object")
 
     def publish(session: Session, now: Instant) -> None:
         hold(session, Noun.BYTES, digest.hex)  # a version that is put in its place from here on waits for this verdict

@@ -176,7 +176,8 @@ def kept(handler: Handler) -> Handler:
 def checks(handler: Handler) -> Handler:
     """Return a fixity check by this read-back; of a job about no original, the promise of those that are due, the oldest first.
 
-    So many bytes a day: a job promises a batch and, behind it, the job that goes on where it ended.
+    Or of read-backs of what was left without a lasting verdict. So many bytes a day: a job promises a batch and, behind it, the job that
+    goes on where it ended.
     """
     read = kept(handler)
 
@@ -184,6 +185,8 @@ def checks(handler: Handler) -> Handler:
         if job.sha256:
             return read(resources, job, report)
         settings, given = resources.settings, job.payload
+        if "left_after" in given:
+            return _left(job)
         if not settings.fixity_days:
             return _nothing
 
@@ -198,6 +201,18 @@ def checks(handler: Handler) -> Handler:
         return publish
 
     return check
+
+
+def _left(job: ClaimedJob) -> Publish:
+    """Promise a day's read-backs of what is left without a verdict that it can stay with; `left_after` is the item to go on after."""
+    day = str(job.payload.get("day", ""))
+
+    def publish(session: Session, now: Instant) -> None:
+        last = fixity.promise_left(session, day=day, after=int(job.payload["left_after"]), limit=BATCH, now=now)
+        if last is not None:
+            jobs.enqueue(session, kind="check", payload={"day": day, "left_after": last}, now=now)
+
+    return publish
 
 
 def _lock_of(resources: Resources, digest: Digest) -> tuple[Locked, Instant] | None:

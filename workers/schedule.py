@@ -1,5 +1,7 @@
 """What is due by the calendar: the trial of the stores, locks and copies to be seen to, originals to be read again, finished jobs to go.
 
+What a passing fault left without a read-back that verifies it is among those: its sender waits for the receipt.
+
 Deciding is pure: given what is known and the time, `due` says what to promise. Promising is idempotent: a job's key carries its day, or its
 hour, so that however many schedulers look however often, each thing is promised once.
 
@@ -13,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from archive.actions import jobs, store
+from archive.actions import fixity, jobs, store
 from archive.core.instant import DAY, HOUR, Instant, iso
 from archive.resources import Resources, tried
 from workers.keeping import replica_name
@@ -31,6 +33,7 @@ class Known:
     tried: Instant | None = None
     replica: bool = False
     fixity: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ def due(known: Known, *, now: Instant, started: bool = False) -> list[Promise]:
         found.append(Promise("replicate", {"day": day}))
     if known.fixity:
         found.append(Promise("check", {"day": day}))
+    if known.left:
+        found.append(Promise("check", {"day": day, "left_after": 0}))
     return found
 
 
@@ -75,6 +80,7 @@ def promise(resources: Resources, *, now: Instant, started: bool = False) -> int
             tried=None if None in newest else min((view.at for view in newest if view), default=None),
             replica=replica_name(resources) is not None,
             fixity=resources.settings.fixity_days > 0,
+            left=fixity.any_left(session),
         )
     with resources.transaction() as session:
         return sum(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import exists, func, select, text, tuple_
+from sqlalchemy import exists, func, or_, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from archive.actions import custody, jobs
@@ -23,6 +23,7 @@ from archive.core.errors import Malformed, NotFound, TooEarly
 from archive.core.instant import Instant
 from archive.core.receipt import Receipt
 from archive.records.items import Item, StoredObject, item_by_number
+from archive.records.jobs import Job
 from archive.records.locks import Noun, hold
 from archive.records.stations import Station
 
@@ -151,6 +152,48 @@ def promise(session: Session, *, before: Instant, after: tuple[int, str], most: 
             jobs.enqueue(session, kind="check", item_id=row.item_id, sha256=row.sha256, payload=given, whose=_OWN, now=now)
         last, left = row, left - row.size
     return None if last is None or len(rows) < limit or left <= 0 else Rest(Instant(last.checked_at), last.sha256, left)
+
+
+_MAY_PASS = (Verdict.MISSING.value, Verdict.UNREADABLE.value)
+
+
+def any_left(session: Session) -> bool:
+    """Say whether there may be something for `promise_left`."""
+    return bool(
+        session.scalar(
+            select(
+                or_(
+                    exists().where(Item.verified_at.is_(None)),
+                    exists().where(text("verdict <> 'intact'"), StoredObject.verdict.in_(_MAY_PASS)),
+                )
+            )
+        )
+    )
+
+
+def promise_left(session: Session, *, day: str, after: int, limit: int, now: Instant) -> int | None:
+    """Promise for that day, to up to `limit` items after that one, what they would otherwise wait for in vain; return where to go on.
+
+    That is a read-back to what was never verified and has none that waits, unless its bytes are altered: only other bytes help there.
+    So a store that was away for longer than the attempts lasted, or workers that died over an item, keep nobody's receipt back for good.
+    With the first items come those flawed originals that a passing fault may have made so, the longest unread first.
+    """
+    if not after:
+        flawed = select(StoredObject.sha256, func.min(Item.id).label("item_id")).join(Item, Item.sha256 == StoredObject.sha256)
+        flawed = flawed.where(text("verdict <> 'intact'"), StoredObject.verdict.in_(_MAY_PASS), Item.verified_at.is_not(None))
+        longest = flawed.group_by(StoredObject.sha256, StoredObject.checked_at).order_by(StoredObject.checked_at).limit(limit)
+        for row in session.execute(longest):
+            jobs.enqueue(session, kind="check", item_id=row.item_id, sha256=row.sha256, payload={"day": day}, whose=_OWN, now=now)
+    waits = exists().where(Job.item_id == Item.id, Job.kind == "read_back", Job.state.in_(("waiting", "running")))
+    altered = exists().where(StoredObject.sha256 == Item.sha256, StoredObject.verdict == Verdict.ALTERED.value)
+    left = select(Item).where(Item.verified_at.is_(None), Item.id > after, ~waits, ~altered).order_by(Item.id).limit(limit)
+    found = session.scalars(left).all()
+    for item in found:
+        stored, declared = session.get(StoredObject, item.sha256), _declared_sm3(item)
+        if stored is not None and stored.verdict == Verdict.INTACT and declared not in {None, stored.sm3}:
+            continue  # what is signed is not what these bytes have, however often they are read
+        jobs.enqueue(session, kind="read_back", item_id=item.id, sha256=item.sha256, payload={"day": day}, now=now)
+    return found[-1].id if len(found) == limit else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from archive.actions import fixity
 from archive.actions import item as items
 from archive.core.custody import EventKind
 from archive.core.digest import original_key
+from archive.core.errors import Unavailable
 from archive.core.instant import DAY, Instant
 from archive.core.jobs import KINDS
 from archive.records.custody import CustodyEvent
@@ -138,3 +139,91 @@ def test_what_is_found_altered_is_told_until_it_is_well_again(shop):
     assert day(shop, later=1) == [(number, "intact")]
     with shop.resources.reading() as session:
         assert fixity.checks(session).flawed == 0
+
+
+# What a passing fault left
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """An archive with a photo that nobody has read back yet, the photo's number, and its file in the store."""
+    with workshop(tmp_path / "fresh") as made:
+        path = tmp_path / "photo.png"
+        path.write_bytes(media_file("photo.png").read_bytes() + secrets.token_bytes(8))
+        number = made.take_in(path)
+        yield made, number, made.resources.settings.data_dir / "store" / original_key(made.item(number).sha256)
+
+
+def work_on(shop, times=1):
+    """Do the work so many times, with what waits for its next try due each time."""
+    for _ in range(times):
+        shop.work()
+        with shop.resources.transaction() as session:
+            session.execute(update(Job).where(Job.state == "waiting").values(run_after=1, lease_until=1))
+
+
+def standing(shop, number):
+    """Return the verdict on an item's bytes, and whether it is verified."""
+    with shop.resources.reading() as session:
+        item = session.scalar(select(Item).where(Item.number == number))
+        return session.get(StoredObject, item.sha256).verdict, item.verified_at is not None
+
+
+def test_a_store_is_asked_thrice_before_it_is_believed_that_an_original_is_missing(fresh):
+    shop, number, path = fresh
+    path.rename(path.with_suffix(".aside"))
+    work_on(shop, 2)
+    assert standing(shop, number) == (None, False)
+    path.with_suffix(".aside").rename(path)
+    work_on(shop)
+    assert standing(shop, number) == ("intact", True)
+
+
+@pytest.mark.parametrize("verdict", ["missing", "unreadable"])
+def test_what_was_away_for_longer_than_the_tries_is_verified_on_the_day_it_is_there_again(fresh, verdict, monkeypatch):
+    shop, number, path = fresh
+
+    def unread(*_words, **_named):
+        raise Unavailable(what="store", why="this object is read by nobody today")
+
+    with monkeypatch.context() as away:
+        if verdict == "unreadable":
+            away.setattr(type(shop.resources.store), "survey", unread)
+        else:
+            path.rename(path.with_suffix(".aside"))
+        work_on(shop, 3)
+    assert standing(shop, number) == (verdict, False)
+    if verdict == "missing":
+        path.with_suffix(".aside").rename(path)
+    assert day(shop) == [(number, "intact")]
+    assert standing(shop, number) == ("intact", True)
+    assert day(shop, later=1) == [], "that was all"
+
+
+def test_an_item_over_which_workers_died_is_read_back_the_day_after(fresh):
+    shop, number, _ = fresh
+    with shop.resources.transaction() as session:
+        session.execute(update(Job).where(Job.kind == "read_back").values(state="dead", error="worker_lost", ended_at=1))
+    assert day(shop) == [(number, "intact")]
+
+
+def test_what_was_verified_and_is_said_to_be_missing_is_looked_for_every_day(fresh):
+    shop, number, _ = fresh
+    shop.work()
+    with shop.resources.transaction() as session:
+        session.execute(update(StoredObject).values(verdict="missing"))
+    assert day(shop) == [(number, "intact")]
+    assert standing(shop, number) == ("intact", True)
+
+
+def test_what_is_altered_or_waits_already_is_not_promised_again(fresh):
+    shop, number, path = fresh
+    with shop.resources.transaction() as session:
+        assert fixity.promise_left(session, day="one", after=0, limit=9, now=shop.resources.now()) is None
+        assert session.query(Job).filter(Job.kind == "read_back").count() == 1
+    good = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    shop.work()
+    assert standing(shop, number) == ("altered", False)
+    assert day(shop) == []

@@ -7,7 +7,7 @@ import json
 import secrets
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from archive.actions import fsck, housekeeping, jobs, replica, store
 from archive.actions import item as items
@@ -147,6 +147,10 @@ def test_bytes_that_rot_where_nobody_looks_are_found_by_the_calendar_and_restore
 def test_bytes_that_are_gone_are_restored_too(shop, photo, picture, s3):
     lose(s3, shop.item(photo).sha256, row(shop, photo).version_id)
     look_again(shop, photo)
+    for _ in range(2):  # a store that says that it has no such object is asked again
+        with shop.resources.transaction() as session:
+            session.execute(update(Job).where(Job.state == "waiting").values(run_after=1, lease_until=1))
+        shop.work()
     assert row(shop, photo).verdict == "intact"
     assert content(shop, photo) == picture.read_bytes()
     (told,) = events(shop, EventKind.REPAIRED, photo)
