@@ -13,10 +13,11 @@ from archive.core import tus as rules
 from archive.core.digest import Digest
 from archive.core.errors import BodyTooLarge
 from infra.proxy import SHIPPED, configuration
-from infra.services.nginx import Nginx
+from infra.services import free_port
+from infra.services.nginx import Nginx, running
 from tests.station import Station
 from tests.web.hosts import two_hosts, until
-from tests.web.tus import BODY, Tus, enrolled, id_of, refused, stored
+from tests.web.tus import BODY, PATH, Tus, enrolled, id_of, refused, stored
 
 SIZE = 300_000
 MIB = 2**20
@@ -81,6 +82,15 @@ def test_a_body_that_is_no_upload_is_short(two):
     there = httpx.post(f"{two.a.base_url}/api/v1/stations/nonces", content=bytes(MIB + 1), trust_env=False)
     assert answer.json() == {**there.json(), "facts": {}}, "the proxy says what the archive would"
     assert httpx.post(url, content=bytes(MIB), trust_env=False).status_code == 400
+
+
+def test_where_no_host_answers_the_proxy_says_so_to_programs(tmp_path):
+    nobody, port = {name: f"127.0.0.1:{free_port()}" for name in ("a", "b")}, free_port()
+    with running(tmp_path / "nginx", configuration(nobody, listen=f"127.0.0.1:{port}"), port=port) as proxy:
+        for path in ("/api/v1/items", PATH, f"{PATH}/a-{'0' * 32}", f"{PATH}/c-{'0' * 32}"):
+            answer = httpx.patch(proxy.base_url + path, content=b"x", trust_env=False)
+            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), path
+            assert answer.headers["Retry-After"] == "5"
 
 
 def test_a_hosts_own_state_is_not_for_everybody(two):
