@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from archive.actions.jobs import clock
 from archive.core.instant import Instant
 from archive.core.jobs import LANES
+from archive.records.hosts import Host
 from archive.records.jobs import JOBS, ready
 from archive.records.uploads import Upload
 
@@ -34,10 +35,15 @@ class LaneLoad:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """The load of the archive at one moment."""
+    """The load of the archive at one moment.
+
+    Attributes:
+        lanes: Each lane's jobs.
+        uploads: Uploads under way by web host and state; by an empty name those that go straight to the store, or are the only host's.
+    """
 
     lanes: Mapping[str, LaneLoad]
-    uploads: Mapping[str, int]
+    uploads: Mapping[tuple[str, str], int]
 
 
 def load(session: Session, *, now: Instant) -> Load:
@@ -52,8 +58,10 @@ def load(session: Session, *, now: Instant) -> Load:
         )
     }
     dead: dict[str, int] = dict(session.execute(select(lane, count).where(state == "dead").group_by(lane)).all())
-    under_way = select(Upload.state, count).where(Upload.state.in_(UNDER_WAY)).group_by(Upload.state)
-    uploads: dict[str, int] = dict(session.execute(under_way).all())
+    host = func.coalesce(Upload.host, "").label("host")
+    under_way = select(host, Upload.state, count).where(Upload.state.in_(UNDER_WAY)).group_by(host, Upload.state)
+    uploads = {(name, its): many for name, its, many in session.execute(under_way)}
+    names = {"", *session.scalars(select(Host.name)), *(name for name, _ in uploads)}
     lanes = {
         name: LaneLoad(
             waiting=waiting.get(name, (0, 0))[0],
@@ -64,7 +72,7 @@ def load(session: Session, *, now: Instant) -> Load:
         )
         for name in LANES
     }
-    return Load(lanes, {name: uploads.get(name, 0) for name in UNDER_WAY})
+    return Load(lanes, {(name, its): uploads.get((name, its), 0) for name in sorted(names) for its in UNDER_WAY})
 
 
 UNDER_WAY = ("receiving", "arrived")

@@ -11,7 +11,9 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, Depends
@@ -27,6 +29,7 @@ from archive.actions import metrics
 from archive.core.access import Act
 from archive.core.errors import LiuhenError
 from archive.core.instant import SECOND
+from archive.core.tus import is_upload_id
 from archive.resources import Resources
 from archive.web.identity import allow
 
@@ -91,29 +94,37 @@ class Figures(Collector):
             waited.add_metric([name], lane.waited / SECOND)
             for state in ("waiting", "paused", "running", "dead"):
                 jobs.add_metric([name, state], getattr(lane, state))
-        uploads = GaugeMetricFamily("liuhen_uploads", "Uploads under way, on every host.", labels=["state"])
-        for state, count in load.uploads.items():
-            uploads.add_metric([state], count)
+        uploads = GaugeMetricFamily("liuhen_uploads", "Uploads under way on each web host.", labels=["host", "state"])
+        for (host, state), count in load.uploads.items():
+            uploads.add_metric([host, state], count)
         yield from (waited, jobs, uploads)
 
     def _of_host(self) -> Iterator[Metric]:
         settings = self._resources.settings
-        spooled = disk = 0
-        try:
-            with os.scandir(settings.data_dir / "spool") as found:
-                spooled = sum(entry.stat(follow_symlinks=False).st_size for entry in found)
-        except OSError:  # it is being worked in: what is gone while we look is gone
-            spooled = 0
+        disk = 0
+        with suppress(OSError):  # a figure that nobody knows is not told
+            spooled = _spooled(settings.data_dir / "spool")
+            yield GaugeMetricFamily("liuhen_spool_bytes", "Bytes of unfinished uploads on this host.", spooled)
         try:
             free = os.statvfs(settings.data_dir)
             disk = free.f_bavail * free.f_frsize
         except OSError:
             disk = 0
-        yield GaugeMetricFamily("liuhen_spool_bytes", "Bytes of unfinished uploads on this host.", spooled)
         yield GaugeMetricFamily("liuhen_data_free_bytes", "Bytes free where this host keeps its data.", disk)
         info = GaugeMetricFamily("liuhen_build_info", "The program that answers.", labels=["version", "profile", "host"])
         info.add_metric([metadata.version("liuhen"), settings.profile.value, settings.web_name], 1)
         yield info
+
+
+def _spooled(directory: Path) -> int:
+    """Return how many bytes of uploads lie in a spool that is being worked in: what is gone while we look is gone."""
+    size = 0
+    with os.scandir(directory) as found:
+        for entry in found:
+            if is_upload_id(entry.name):  # and not what says whose spool it is
+                with suppress(FileNotFoundError):
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size
 
 
 class CountRequests:

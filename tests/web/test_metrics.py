@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from archive.actions import jobs, person
+from archive.actions import hosts, jobs, person, upload
+from archive.adapters import signing
+from archive.core.access import PersonCaller
 from archive.core.errors import Unavailable
 from archive.core.instant import SECOND, Instant
 from archive.resources import Resources, opened
@@ -65,7 +68,7 @@ def test_the_oldest_job_that_waits_says_how_long_and_one_that_pauses_does_not(re
     assert 300 <= found["jobs_waiting_seconds", "verify"] < 330
     assert found["jobs_waiting_seconds", "quick"] == 0
     assert found["liuhen_database_up",] == 1
-    assert found["liuhen_uploads", "receiving"] == 0
+    assert found["liuhen_uploads", "", "receiving"] == 0
 
 
 def test_requests_are_counted_by_a_few_words_whatever_paths_are_thought_up(resources):
@@ -92,3 +95,48 @@ def test_a_database_that_is_away_is_a_figure_and_the_rest_is_told(resources):
     assert found["liuhen_database_up",] == 0
     assert ("jobs_waiting_seconds", "quick") not in found
     assert found["liuhen_spool_bytes",] == 0
+
+
+def test_uploads_under_way_are_told_for_each_host_so_that_one_can_be_taken_away(resources):
+    now = resources.now()
+    caller = PersonCaller(1, "admin", "管理员")
+    with resources.transaction() as session:
+        hosts.claim(session, name="a", nonce="a", now=now)
+        hosts.claim(session, name="b", nonce="b", now=now)
+        for number, host in enumerate(("a", "a", "")):
+            upload.create(
+                session,
+                upload_id=f"{number:032x}",
+                caller=caller,
+                length=1,
+                metadata={"filename": b"x.mp4"},
+                verify=signing.verify,
+                now=now,
+                expires_at=Instant(now + 60 * SECOND),
+                host=host,
+            )
+    found = samples(metrics.Figures(resources).text().decode())
+    under_way = {host: found["liuhen_uploads", host, "receiving"] for host in ("a", "b", "")}
+    assert under_way == {"a": 2, "b": 0, "": 1}
+    assert found["liuhen_uploads", "b", "arrived"] == 0
+
+
+def test_a_spool_is_as_large_as_its_uploads_whatever_else_lies_in_it_or_goes_meanwhile(resources, monkeypatch):
+    spool = resources.settings.data_dir / "spool"
+    stays, goes = spool / ("a" * 32), spool / ("a-" + "b" * 32)
+    for path, size in ((spool / ".host", 35), (stays, 10), (goes, 5)):
+        path.write_bytes(bytes(size))
+    assert samples(metrics.Figures(resources).text().decode())["liuhen_spool_bytes",] == 15
+
+    @contextlib.contextmanager
+    def listed(directory, real=os.scandir):
+        with real(directory) as entries:
+            found = list(entries)
+        goes.unlink()
+        yield iter(found)
+
+    monkeypatch.setattr(metrics.os, "scandir", listed)
+    assert samples(metrics.Figures(resources).text().decode())["liuhen_spool_bytes",] == 10
+    monkeypatch.undo()
+    stays.unlink()
+    assert samples(metrics.Figures(resources).text().decode())["liuhen_spool_bytes",] == 0
