@@ -35,6 +35,8 @@ log = logging.getLogger("liuhen.keeping")
 
 BATCH: Final = 200
 """Locks or copies that one job looks after: a few seconds of requests, well within a lease."""
+COPIES: Final = "copies"
+"""What a job of locks says that is about those of the second store."""
 PRUNED: Final = 1000
 """Finished jobs that are removed in one transaction."""
 
@@ -78,35 +80,42 @@ def record_trial(session: Session, name: str, facts: Mapping[str, Json], *, now:
 def extend_locks(resources: Resources, job: ClaimedJob, report: Report) -> Publish:
     """Extend the locks of the next originals whose lock ends within half its length, read each back, and promise the batch after it.
 
+    A job whose payload is `of` copies does so for those in the second store. What cannot be extended is told, and tried again the next
+    day: it keeps nothing behind it waiting.
+
     Raises:
-        Unavailable: none of them could be extended.
+        Unavailable: the store does not answer, and did not from the first of them on.
     """
-    first = resources.store
-    if not isinstance(first, S3Store):
+    of_copies = job.payload.get("of") == COPIES
+    held = resources.replica if of_copies else resources.store
+    name = resources.settings.replica_name if of_copies else ""
+    if not isinstance(held, S3Store):
         return _nothing
     settings, now = resources.settings, resources.now()
     half = Instant(now + settings.lock_days * DAY // 2)
     with resources.reading() as session:
-        due = store.locks_due(session, before=half, after=_after(job), limit=BATCH)
+        due = store.locks_due(session, before=half, after=_after(job), limit=BATCH, copies_in=name)
     found: list[tuple[Locked, Instant]] = []
-    for done, each in enumerate(due):
-        report(1000 * done // len(due), "locking")
+    looked = 0
+    for each in due:
+        report(1000 * looked // len(due), "locking")
         try:
-            found.append((each, _extended(first, original_key(each.digest), each.version, half)))
+            found.append((each, _extended(held, original_key(each.digest), each.version, half)))
         except Fault as why:
             log.warning("the lock of %s (version %s) could not be extended: %s", each.digest.hex, each.version, why)
-            last = why
-            continue
-        _extend_copy(resources, each.digest, half)
-    if due and not found:
-        raise Unavailable(what="store", why=last.code)
+            if isinstance(why, Unavailable) and not held.answers():
+                if not looked:
+                    raise
+                break  # what was found is written down, and the next job waits for the store
+        looked += 1
 
     def publish(session: Session, now: Instant) -> None:
         for each, until in found:
-            store.locked(session, found=each, until=until)
-        if len(due) == BATCH:
-            last = due[-1]
+            store.locked(session, found=each, until=until, copies_in=name)
+        if looked and (len(due) == BATCH or looked < len(due)):
+            last = due[looked - 1]
             place = {"day": job.payload.get("day", ""), "after": last.digest.hex, "until": last.until or 0}
+            place |= {"of": COPIES} if of_copies else {}
             jobs.enqueue(session, kind="extend_locks", payload=place, now=now)
 
     return publish
@@ -128,21 +137,6 @@ def _extended(store_of: S3Store, key: str, version: str, enough: Instant) -> Ins
         if held is None or held < wanted - SECOND:
             raise Unavailable(key=key, why="the store takes a lock and does not keep it")
     return held
-
-
-def _extend_copy(resources: Resources, digest: Digest, enough: Instant) -> None:
-    """Extend the lock of an original's copy as well; what fails is told, and found by fsck."""
-    second = resources.replica
-    if not isinstance(second, S3Store):
-        return
-    with resources.reading() as session:
-        copy = replica.copy_of(session, digest, store=resources.settings.replica_name)
-    if copy is None or copy.verdict != Verdict.INTACT:
-        return
-    try:
-        _extended(second, original_key(digest), copy.version, enough)
-    except Fault as why:
-        log.warning("the lock of the copy of %s could not be extended: %s", digest.hex, why)
 
 
 def _after(job: ClaimedJob) -> Locked | None:

@@ -18,7 +18,7 @@ from typing import Final
 from archive.actions import fixity, jobs, store
 from archive.core.instant import DAY, HOUR, Instant, iso
 from archive.resources import Resources, tried
-from workers.keeping import replica_name
+from workers.keeping import COPIES, replica_name
 
 TRIED_EVERY: Final = DAY
 TRIED_AT_START: Final = HOUR
@@ -60,6 +60,7 @@ def due(known: Known, *, now: Instant, started: bool = False) -> list[Promise]:
         found.append(Promise("extend_locks", {"day": day}))
     if known.replica:
         found.append(Promise("replicate", {"day": day}))
+        found.append(Promise("extend_locks", {"day": day, "of": COPIES}))
     if known.fixity:
         found.append(Promise("check", {"day": day}))
     if known.left:

@@ -119,12 +119,20 @@ def copies(session: Session, second: Second, *, deep: bool, now: Instant, progre
     join = StoredObject.sha256 == Replica.sha256
     query = select(Replica, StoredObject.size).join(StoredObject, join).where(Replica.store == second.name)
     rows = session.execute(query.order_by(Replica.sha256).execution_options(yield_per=500))
-    expected = (_Expected(original_key(digest := Digest(row.sha256)), row.version_id, digest, size) for row, size in rows)
+    expected = (
+        _Expected(
+            original_key(digest := Digest(row.sha256)),
+            row.version_id,
+            digest,
+            size,
+            locked_until=None if row.locked_until is None else Instant(row.locked_until),
+        )
+        for row, size in rows
+    )
     for done, (row, there) in enumerate(_side_by_side(expected, second.store.versions("originals/")), 1):
         for each in row:
             yield from _in_second(_compared(second.store, each, there, deep=deep), second.name)
-            if deep:
-                yield from _in_second(_lock(second.store, each, deep=True, now=now), second.name)
+            yield from _in_second(_lock(second.store, each, deep=deep, now=now), second.name)
         yield from _in_second(_unreferenced(row, there), second.name)
         progress("copies", min(done, total), total)
     progress("copies", total, total)

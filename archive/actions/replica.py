@@ -129,6 +129,7 @@ def copied(session: Session, *, digest: Digest, store: str, version: str, now: I
         row = Replica(sha256=digest.hex, store=store)
         session.add(row)
     row.version_id, row.copied_at, row.checked_at, row.verdict = version, now, now, Verdict.INTACT.value
+    row.locked_until = None  # read back when locks are next looked after
     session.flush()
 
 

@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from archive.actions import custody
+from archive.actions.fixity import Verdict
 from archive.core import worm
 from archive.core.canonical import Json
 from archive.core.custody import EventKind
@@ -25,7 +26,7 @@ from archive.core.instant import Instant
 from archive.core.worm import Judgement, Standing
 from archive.records.items import StoredObject
 from archive.records.locks import Noun, hold
-from archive.records.stores import Probe
+from archive.records.stores import Probe, Replica
 
 CANARY = "canary"
 KEPT = 100
@@ -96,33 +97,43 @@ def newest(session: Session, *, store: str) -> TrialView | None:
     return TrialView(Instant(row.at), worm.standing(row.facts), judged, row.facts)
 
 
-def locks_due(session: Session, *, before: Instant, after: Locked | None = None, limit: int) -> list[Locked]:
-    """Return originals whose lock ends before then, the earliest first and before them those that nobody looked at, from `after` on."""
-    column, last = StoredObject.locked_until, "" if after is None else after.digest.hex
-    columns = select(StoredObject.sha256, StoredObject.version_id, column)
+def locks_due(session: Session, *, before: Instant, after: Locked | None = None, limit: int, copies_in: str = "") -> list[Locked]:
+    """Return originals whose lock ends before then, the earliest first and before them those that nobody looked at, from `after` on.
+
+    With `copies_in` these are the intact copies in that second store: a copy is locked when it is made, and has a calendar of its own.
+    """
+    table = Replica if copies_in else StoredObject
+    column, last = table.locked_until, "" if after is None else after.digest.hex
+    columns = select(table.sha256, table.version_id, column).where(*_among(copies_in))
     ending = columns.where(column < before)
     rows: list[Row[str, str, int | None]] = []
     if after is None or after.until is None:
-        unread = columns.where(column.is_(None), StoredObject.sha256 > last)
-        rows += session.execute(unread.order_by(StoredObject.sha256).limit(limit))
+        unread = columns.where(column.is_(None), table.sha256 > last)
+        rows += session.execute(unread.order_by(table.sha256).limit(limit))
     else:
-        ending = ending.where(tuple_(column, StoredObject.sha256) > tuple_(literal(after.until), literal(last)))
+        ending = ending.where(tuple_(column, table.sha256) > tuple_(literal(after.until), literal(last)))
     if len(rows) < limit:
-        rows += session.execute(ending.order_by(column, StoredObject.sha256).limit(limit - len(rows)))
+        rows += session.execute(ending.order_by(column, table.sha256).limit(limit - len(rows)))
     return [Locked(Digest(sha256), version, None if until is None else Instant(until)) for sha256, version, until in rows]
 
 
-def locked(session: Session, *, found: Locked, until: Instant) -> None:
-    """Write down the end of a lock as the store says it; of a version that is no longer the object's, nothing."""
+def locked(session: Session, *, found: Locked, until: Instant, copies_in: str = "") -> None:
+    """Write down the end of a lock as the store says it; of a version that is no longer the object's, or the copy's, nothing."""
+    table = Replica if copies_in else StoredObject
     session.execute(
-        update(StoredObject)
+        update(table)
         .where(
-            StoredObject.sha256 == found.digest.hex,
-            StoredObject.version_id == found.version,
-            or_(StoredObject.locked_until.is_(None), StoredObject.locked_until < until),
+            table.sha256 == found.digest.hex,
+            table.version_id == found.version,
+            or_(table.locked_until.is_(None), table.locked_until < until),
+            *_among(copies_in),
         )
         .values(locked_until=until)
     )
+
+
+def _among(copies_in: str) -> list[ColumnElement[bool]]:
+    return [Replica.store == copies_in, Replica.verdict == Verdict.INTACT.value] if copies_in else []
 
 
 def locks(session: Session, *, now: Instant, soon: Instant) -> Locks:

@@ -23,10 +23,16 @@ class Probe(Base):
 
 
 class Replica(Base):
-    """One copy of an original in a second store; there is a row once it was read back from there."""
+    """One copy of an original in a second store; there is a row once it was read back from there.
+
+    `locked_until` is the end of the lock of its version as that store last said it.
+    """
 
     __tablename__ = "replicas"
-    __table_args__ = (CheckConstraint("verdict IN ('intact', 'altered', 'missing', 'unreadable')", name="verdict"),)
+    __table_args__ = (
+        CheckConstraint("verdict IN ('intact', 'altered', 'missing', 'unreadable')", name="verdict"),
+        Index("ix_replicas_locked", "store", "locked_until", "sha256"),
+    )
 
     sha256: Mapped[Hex] = mapped_column(ForeignKey("objects.sha256"), primary_key=True)
     store: Mapped[str] = mapped_column(String(255), primary_key=True)
@@ -34,3 +40,4 @@ class Replica(Base):
     copied_at: Mapped[When]
     checked_at: Mapped[MaybeWhen]
     verdict: Mapped[str | None]
+    locked_until: Mapped[MaybeWhen]

@@ -11,8 +11,10 @@ from sqlalchemy import select, update
 
 from archive.actions import fsck, housekeeping, jobs, replica, store
 from archive.actions import item as items
+from archive.adapters.s3_store import S3Store
 from archive.core.custody import EventKind
 from archive.core.digest import original_key
+from archive.core.errors import StoreRefuses
 from archive.core.instant import DAY, HOUR, SECOND, Instant
 from archive.core.worm import Standing
 from archive.records.custody import CustodyEvent
@@ -192,25 +194,91 @@ def test_a_lock_that_ends_soon_is_extended_and_read_back_and_none_is_shortened(s
     key, version = original_key(digest), row(shop, photo).version_id
     first = held.store.locked(key, version=version)
 
-    def extend(day: str) -> None:
-        with shop.resources.transaction() as session:
-            jobs.enqueue(session, kind="extend_locks", payload={"day": day}, now=held.now())
-        shop.work()
-
-    extend("one")
+    extend(shop)
     assert row(shop, photo).locked_until == first, "a lock that holds long enough is written down and left"
     longer = opened_store(s3, held.store.buckets, None, shop, lock_days=9)
     try:
         shop.resources = dataclasses.replace(held, store=longer, settings=held.settings.model_copy(update={"lock_days": 9}))
-        extend("two")
+        extend(shop)
         extended = row(shop, photo).locked_until
         assert extended > first + 6 * DAY
         assert longer.locked(key, version=version) == extended
     finally:
         longer.close()
     shop.resources = held
-    extend("three")
+    extend(shop)
     assert held.store.locked(key, version=version) == row(shop, photo).locked_until == extended
+
+
+@pytest.fixture
+def longer(shop, s3, tmp_path):
+    """The house with stores that lock for nine days, so that every lock in it ends soon."""
+    held = shop.resources
+    first = opened_store(s3, held.store.buckets, tmp_path, shop, lock_days=9)
+    second = opened_store(s3, held.replica.buckets, None, shop, lock_days=9)
+    settings = held.settings.model_copy(update={"lock_days": 9})
+    shop.resources = dataclasses.replace(held, store=first, replica=second, settings=settings)
+    yield shop
+    first.close()
+    second.close()
+
+
+def extend(shop, **payload) -> None:
+    with shop.resources.transaction() as session:
+        jobs.enqueue(session, kind="extend_locks", payload={"day": secrets.token_hex(4), **payload}, now=shop.resources.now())
+    shop.work()
+
+
+def test_a_lock_that_cannot_be_extended_keeps_no_other_waiting(longer, tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "BATCH", 1)
+    refused, other = (longer.process(another(tmp_path, "photo.png")) for _ in range(2))
+    monkeypatch.setattr(keeping, "_extended", refusing(keeping._extended, original_key(longer.item(refused).sha256)))
+    with longer.resources.transaction() as session:  # nobody looked at either, so that both are the first
+        session.execute(update(StoredObject).values(locked_until=None))
+    extend(longer)
+    assert row(longer, refused).locked_until is None
+    assert row(longer, other).locked_until > longer.resources.now() + 8 * DAY
+
+
+def refusing(extended, key):
+    def extend_all_but_one(held, wanted, version, enough):
+        if wanted == key:
+            raise StoreRefuses(what="store", key=key)
+        return extended(held, wanted, version, enough)
+
+    return extend_all_but_one
+
+
+def test_a_copys_lock_is_extended_when_it_is_due_itself(shop, photo, longer):
+    key, was = original_key(shop.item(photo).sha256), copy(shop, photo)
+    second = shop.resources.replica
+    before = second.locked(key, version=was.version_id)
+    assert (was.locked_until, row(shop, photo).locked_until is None) == (None, False)
+    extend(shop, of="copies")
+    assert copy(shop, photo).locked_until == second.locked(key, version=was.version_id) > before + 6 * DAY
+    assert row(shop, photo).locked_until < shop.resources.now() + 3 * DAY, "the original's was not asked for"
+    later = Instant(shop.resources.now() + 20 * DAY)
+    ended = [each.subject for each in findings(shop, photo, deep=False, now=later) if each.code == "lock_ran_out"]
+    assert [each.startswith(shop.resources.settings.replica_name) for each in sorted(ended)].count(True) == 1
+
+
+def test_a_store_that_goes_away_among_the_locks_is_waited_for_and_what_was_done_is_on_record(longer, tmp_path, monkeypatch):
+    numbers = [longer.process(another(tmp_path, "photo.png")) for _ in range(2)]
+    with longer.resources.transaction() as session:
+        session.execute(update(StoredObject).values(locked_until=1))
+        wanted = [longer.item(number).sha256.hex for number in numbers]
+        session.execute(update(StoredObject).where(StoredObject.sha256.in_(wanted)).values(locked_until=None))
+    done, gone = sorted(numbers, key=lambda number: longer.item(number).sha256.hex)
+    with monkeypatch.context() as away:
+        away.setattr(keeping, "_extended", refusing(keeping._extended, original_key(longer.item(gone).sha256)))
+        away.setattr(S3Store, "answers", lambda _: False)
+        extend(longer)
+        assert row(longer, done).locked_until > longer.resources.now() + 8 * DAY
+        assert row(longer, gone).locked_until is None
+    with longer.resources.transaction() as session:
+        session.execute(update(Job).where(Job.state == "waiting").values(run_after=1, lease_until=None))
+    longer.work()
+    assert row(longer, gone).locked_until > longer.resources.now() + 8 * DAY
 
 
 def test_a_lock_that_ran_out_and_one_that_is_shorter_than_on_record_are_flaws(shop, photo):

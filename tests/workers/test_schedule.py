@@ -51,13 +51,14 @@ def test_a_trial_from_the_future_says_nothing_since_the_clock_was_set_back():
 @given(st.integers(0, 23), st.integers(0, 59))
 def test_within_a_day_the_same_is_promised_whenever_somebody_looks(hour, minute):
     at = Instant(parse("2026-11-22T00:00:00Z") + hour * HOUR + minute * MINUTE)
-    promised = {each.kind: dict(each.payload) for each in schedule.due(Known(stores=True, replica=True), now=at)}
-    assert promised == {
-        "prune": {"day": "2026-11-22"},
-        "canary": {"day": "2026-11-22"},
-        "extend_locks": {"day": "2026-11-22"},
-        "replicate": {"day": "2026-11-22"},
-    }
+    promised = [(each.kind, dict(each.payload)) for each in schedule.due(Known(stores=True, replica=True), now=at)]
+    assert promised == [
+        ("prune", {"day": "2026-11-22"}),
+        ("canary", {"day": "2026-11-22"}),
+        ("extend_locks", {"day": "2026-11-22"}),
+        ("replicate", {"day": "2026-11-22"}),
+        ("extend_locks", {"day": "2026-11-22", "of": "copies"}),
+    ]
 
 
 @pytest.fixture
@@ -80,10 +81,10 @@ def promised(shop) -> list[str]:
 
 
 def test_many_schedulers_promise_each_thing_once(shop):
-    assert schedule.promise(shop.resources, now=NOON) == 5
+    assert schedule.promise(shop.resources, now=NOON) == 6
     assert schedule.promise(shop.resources, now=NOON) == 0
     assert schedule.promise(shop.resources, now=Instant(NOON + 20 * MINUTE), started=True) == 0
-    assert promised(shop) == ["canary", "check", "extend_locks", "prune", "replicate"]
+    assert promised(shop) == ["canary", "check", "extend_locks", "extend_locks", "prune", "replicate"]
 
 
 def test_a_store_that_was_never_tried_makes_the_trial_due_though_another_was_tried_just_now(shop):
