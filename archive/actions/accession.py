@@ -261,9 +261,10 @@ def _earlier(session: Session, digest: Digest, *, size: int, placed: Placed, now
         return None
     locks.hold(session, locks.Noun.BYTES, digest.hex)
     moved = [StoredObject.sha256 == digest.hex, StoredObject.version_id != placed.version]
-    if placed.put is Put.ALREADY:
+    if placed.put is not Put.REPAIRED:
         moved.append(or_(StoredObject.verdict.is_(None), StoredObject.verdict != "intact"))
-    # The put wrote or re-read the version that it names; where the one on record is gone, flawed or never read back, this one is better.
+    # The put wrote or re-read the version that it names; where the one on record is flawed or never read back, this one is better. What was
+    # read back and found intact is not given up for what nobody has read, unless the put itself found the name's bytes rotten.
     session.execute(update(StoredObject).where(*moved).values(version_id=placed.version, locked_until=None))
     return session.execute(select(Item.id, Item.number).where(Item.sha256 == digest.hex).order_by(Item.id).limit(1)).first()
 

@@ -92,7 +92,14 @@ class House:
         return upload_id
 
     def accept(
-        self, upload_id: str, content: bytes, *, put: Put = Put.WRITTEN, sniffed: Sniffed = MP4, now: Instant = NOW
+        self,
+        upload_id: str,
+        content: bytes,
+        *,
+        put: Put = Put.WRITTEN,
+        version: str = "",
+        sniffed: Sniffed = MP4,
+        now: Instant = NOW,
     ) -> Accepted:
         with self.writing() as session:
             return accession.accept(
@@ -100,7 +107,7 @@ class House:
                 upload_id=upload_id,
                 digest=Digest.of(content),
                 size=len(content),
-                placed=Placed(put),
+                placed=Placed(put, version),
                 sniffed=sniffed,
                 agency="131102",
                 zone=SHANGHAI,

@@ -76,6 +76,26 @@ def test_the_same_bytes_twice_are_one_object_and_the_second_says_so(house):
         assert sorted(job.kind for job in jobs.of_item(session, 1, first.digest.hex)) == ["examine", "read_back"]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "put", "stays"),
+    [
+        (Verdict.INTACT, Put.WRITTEN, True),
+        (Verdict.INTACT, Put.ALREADY, True),
+        (Verdict.INTACT, Put.REPAIRED, False),
+        (Verdict.MISSING, Put.WRITTEN, False),
+        (None, Put.WRITTEN, False),
+    ],
+)
+def test_a_version_that_was_read_back_and_is_intact_is_not_given_up_for_one_that_nobody_has_read(house, verdict, put, stays):
+    house.accept(house.begin(b"film"), b"film", version="read")
+    if verdict is not None:
+        with house.writing() as session:
+            fixity.record(session, item_id=1, verdict=verdict, leaves=[], now=NOW)
+    house.accept(house.begin(b"film", name="DCIM/copy.MP4"), b"film", put=put, version="unread")
+    with house.reading() as session:
+        assert item.stored(session, Digest.of(b"film")).version == ("read" if stays else "unread")
+
+
 def test_a_transaction_that_fails_takes_no_number(house):
     upload_id = house.begin(b"film")
     with suppress(ZeroDivisionError), house.writing() as session:
