@@ -52,4 +52,7 @@ keep postgres_password "$(word)"
 keep metrics_token "$(word)"
 keep s3_access_key "$(word | cut -c 1-20)"
 keep s3_secret_key "$(word)"
+# Of a second object store, if there will be one: for whoever runs it, or to be written over with what they give.
+keep replica_access_key "$(word | cut -c 1-20)"
+keep replica_secret_key "$(word)"
 echo "$directory"

@@ -47,6 +47,22 @@ def dockerfile():
     return found, whole
 
 
+@pytest.fixture(scope="module")
+def with_replica(compose):
+    """Both files, put together as the engine does it: lists grow, mappings are filled in."""
+    more = yaml.safe_load((INFRA / "compose.replica.yaml").read_text("utf-8"))
+    assert set(more["services"]) == OURS, "whoever opens the stores opens both"
+    services = {
+        name: {**service, **{key: _joined(service[key], value) for key, value in more["services"].get(name, {}).items()}}
+        for name, service in compose["services"].items()
+    }
+    return {**compose, "services": services, "secrets": {**compose["secrets"], **more["secrets"]}}
+
+
+def _joined(one, other):
+    return {**one, **other} if isinstance(one, dict) else [*one, *other]
+
+
 def _image_settings(dockerfile):
     pairs = [pair.split("=", 1) for line in dockerfile[0]["ENV"] for pair in shlex.split(line)]
     return {name: value for name, value in pairs if name.startswith(PREFIX)}
@@ -56,6 +72,7 @@ def _environment(service, dockerfile, secrets):
     """What the program would see: the image's variables and the service's, with a setter's «must be given» given."""
     given = {**_image_settings(dockerfile), **service["environment"]}
     given = {name: re.sub(r"\$\{LIUHEN_AGENCY:\?[^}]*\}", "131102", value) for name, value in given.items()}
+    given = {name: re.sub(r"\$\{LIUHEN_REPLICA_ENDPOINT:\?[^}]*\}", "https://elsewhere", value) for name, value in given.items()}
     given = {name: re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value) for name, value in given.items()}
     assert all(isinstance(value, str) and "$" not in value for value in given.values())
     named = [(entry, entry) if isinstance(entry, str) else (entry["source"], entry["target"]) for entry in service["secrets"]]
@@ -70,6 +87,29 @@ def test_every_service_of_ours_runs_with_settings_that_the_program_takes(compose
         role = {"migrate": "liuhen_migrate", "worker": Roles().worker, "beat": Roles().worker}.get(name, Roles().web)
         assert f"//{role}:" in settings.database_url, "each as its own role, and no more"
         assert str(settings.data_dir) == "/var/lib/liuhen"
+
+
+def test_a_second_store_is_reached_with_its_own_keys_by_every_service_of_ours(with_replica, dockerfile, secrets):
+    for name in OURS:
+        settings = read(_environment(with_replica["services"][name], dockerfile, secrets))
+        assert settings.replica_endpoint == "https://elsewhere"
+        assert settings.replica_secret_key not in {"", settings.s3_secret_key}
+        assert with_replica["services"][name]["networks"] == ["inner", "outer"], "it lies outside"
+
+
+def test_who_asks_is_told_by_the_proxy_and_by_nobody_else(compose):
+    services = compose["services"]
+    for name in ("web-a", "web-b"):
+        assert services[name]["environment"]["FORWARDED_ALLOW_IPS"] == "*"
+        assert services[name]["networks"] == ["inner"]
+    assert compose["networks"]["inner"] == {"internal": True}
+    proxy = (INFRA / "compose.nginx.conf").read_text("utf-8")
+    assert set(re.findall(r"X-Forwarded-For (\S+);", proxy)) == {"$remote_addr"}
+
+
+def test_a_web_host_that_is_made_anew_is_looked_up_anew(compose):
+    needed = compose["services"]["nginx"]["depends_on"]
+    assert {name: how.get("restart") for name, how in needed.items()} == {"web-a": True, "web-b": True}
 
 
 def test_a_variable_that_the_program_does_not_know_would_be_noticed(compose, dockerfile, secrets):
@@ -135,8 +175,10 @@ def test_who_needs_whom_is_there_and_says_when_it_is_ready(compose):
         assert "migrate" in services[name]["depends_on"], "a new version's database comes first"
 
 
-def test_every_secret_is_a_file_that_is_made_and_each_service_gets_only_its_own(compose, secrets):
-    services, listed = compose["services"], compose["secrets"]
+@pytest.mark.parametrize("files", ["compose", "with_replica"])
+def test_every_secret_is_a_file_that_is_made_and_each_service_gets_only_its_own(files, secrets, request):
+    whole = request.getfixturevalue(files)
+    services, listed = whole["services"], whole["secrets"]
     assert {name: entry["file"] for name, entry in listed.items()} == {name: f"./secrets/{name}" for name in listed}
     assert set(listed) <= {path.name for path in secrets.iterdir()}
     for service in services.values():

@@ -11,6 +11,8 @@ from archive.cli import COMMANDS
 from archive.settings import PREFIX, SECRETS, Settings
 
 UNITS = Path(__file__).parents[2] / "infra" / "systemd"
+REPLICA = "liuhen-replica.conf"
+"""What is put beside each unit where there is a second store."""
 EXPOSED = {"web": 2.5, "worker": 3.6, "beat": 2.0}
 """What systemd's own score may say at most. A worker makes jails, so that namespaces and mounts are left to it."""
 
@@ -22,6 +24,9 @@ def test_systemd_takes_the_unit_and_little_is_left_to_the_service(name, tmp_path
     unit = tmp_path / f"liuhen-{name}.service"
     # the program is not installed where the unit has it
     unit.write_text((UNITS / unit.name).read_text("utf-8").replace("/opt/liuhen/bin/liuhen", "/bin/true"), "utf-8")
+    beside = tmp_path / f"{unit.name}.d"
+    beside.mkdir()
+    shutil.copy(UNITS / REPLICA, beside / "replica.conf")
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "")
     told = subprocess.run(["systemd-analyze", "security", "--offline=true", unit], capture_output=True, text=True, check=False)
@@ -31,7 +36,7 @@ def test_systemd_takes_the_unit_and_little_is_left_to_the_service(name, tmp_path
 
 @pytest.mark.parametrize("name", EXPOSED)
 def test_the_program_takes_what_the_unit_says(name):
-    text = (UNITS / f"liuhen-{name}.service").read_text("utf-8")
+    text = (UNITS / f"liuhen-{name}.service").read_text("utf-8") + (UNITS / REPLICA).read_text("utf-8")
     (command,) = re.findall(r"^ExecStart=/opt/liuhen/bin/liuhen (\w+)", text, re.MULTILINE)
     assert command == {"web": "serve", "worker": "work", "beat": "beat"}[name]
     assert command in COMMANDS
@@ -46,7 +51,7 @@ def test_the_program_takes_what_the_unit_says(name):
         else:
             assert setting in Settings.model_fields
             assert setting not in SECRETS, "a unit is readable by everybody"
-    needed = {"database_url", "broker_url", "s3_access_key", "s3_secret_key"}
+    needed = {"database_url", "broker_url", "s3_access_key", "s3_secret_key", "replica_access_key", "replica_secret_key"}
     assert needed <= set(credentials)
     assert credentials["database_url"].endswith("_web" if name == "web" else "_worker")
     (state,) = re.findall(r"^StateDirectory=(.*)$", text, re.MULTILINE)
