@@ -84,12 +84,15 @@ def lose(session: Session, upload_id: str, *, now: Instant) -> bool:
     return True
 
 
-def lose_by_manifest(session: Session, like: Upload, *, gone: Collection[str], now: Instant) -> None:
-    """End what a station had opened by the same signed manifest on hosts that are gone: it sends to another one now."""
+def lose_by_manifest(session: Session, like: Upload, *, gone: Collection[str], now: Instant) -> bool:
+    """End what a station had opened by the same signed manifest on hosts that are gone: it sends to another one now.
+
+    False if one of them had ended otherwise before, or been taken in: its host was not gone after all.
+    """
     same = (Upload.signature == like.signature, Upload.manifest == like.manifest, Upload.station_id == like.station_id)
     query = select(Upload.id).where(*same, Upload.state == "receiving", Upload.host.in_(gone)).order_by(Upload.id)
-    for upload_id in session.scalars(query).all():
-        lose(session, upload_id, now=now)
+    lost = [lose(session, upload_id, now=now) for upload_id in session.scalars(query).all()]
+    return all(lost)
 
 
 def note_multipart(session: Session, upload_id: str, identity: Mapping[str, Any]) -> None:

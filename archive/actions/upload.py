@@ -133,7 +133,7 @@ def create(
         return made
     if made.length is not None and made.length > maximum:
         raise UploadTooLarge(length=made.length, maximum=maximum)
-    return opened(session, made, now=now, expires_at=expires_at)
+    return opened(session, made, now=now, expires_at=expires_at, gone=gone)
 
 
 def add(
@@ -338,12 +338,16 @@ def drafted(
 def opened(session: Session, row: Upload, *, now: Instant, expires_at: Instant, gone: Collection[str] = ()) -> str:
     """Write what `drafted` made, and return its id; what the same manifest had opened on a host that is gone ends.
 
+    If that was taken in meanwhile, by a host that came back, it is the one whose id is returned, and nothing is written.
+
     Raises:
         Malformed, PageTaken: it is a page of a document that it does not fit.
     """
     row.expires_at = expires_at
-    if gone and row.signature is not None:
-        hosts.lose_by_manifest(session, row, gone=gone, now=now)
+    if gone and row.signature is not None and not hosts.lose_by_manifest(session, row, gone=gone, now=now):
+        known = _by_manifest(session, row, now=now, gone=gone)
+        if known is not None:
+            return known
     intent.open_paper(session, row, now=now)
     session.add(row)
     session.flush()

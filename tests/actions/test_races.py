@@ -34,7 +34,7 @@ from archive.core.accession import Kind
 from archive.core.cases import Stage
 from archive.core.custody import EventKind, flaws
 from archive.core.digest import Digest
-from archive.core.errors import AlreadyBound, CaseExists, LiuhenError, NonceSpent, NotFound, StationExists, UploadGone
+from archive.core.errors import AlreadyBound, CaseExists, HostGone, LiuhenError, NonceSpent, NotFound, StationExists, UploadGone
 from archive.core.instant import DAY, HOUR, Instant
 from archive.core.manifest import Page
 from archive.core.media.sniff import Sniffed
@@ -145,7 +145,7 @@ def taking(upload_id: str, content: bytes, *, now: Instant = NOW):
     return take
 
 
-def opening(house, upload_id: str, content: bytes, *, caller=None, metadata=None, concat=None, **facts):
+def opening(house, upload_id: str, content: bytes, *, caller=None, metadata=None, concat=None, host="", gone=(), **facts):
     signed = house.manifest(content, **facts)
     if metadata is None:
         metadata = {"manifest": signed.encode(), "signature": sign(signed.signing_bytes())}
@@ -161,6 +161,8 @@ def opening(house, upload_id: str, content: bytes, *, caller=None, metadata=None
             now=NOW,
             expires_at=LATER,
             concat=concat,
+            host=host,
+            gone=gone,
         )
 
     return create
@@ -220,6 +222,24 @@ def test_a_signed_manifest_that_comes_twice_opens_one_upload(race):
     first, second = race.run(opening(race.house, "a" * 32, b"one"), opening(race.house, "b" * 32, b"one"))
     assert first == second == "a" * 32
     assert count(race.house, Upload) == 1
+
+
+def test_what_a_host_that_came_back_takes_in_is_not_opened_anew(race):
+    one, other = "a" * 32, "b" * 32
+    with writing(race.house.engine) as session:
+        opening(race.house, one, b"one", host="away")(session)
+    _, second = race.run(taking(one, b"one"), opening(race.house, other, b"one", gone=("away",)))
+    assert second == one
+    assert count(race.house, Upload) == 1
+
+
+def test_what_a_host_that_is_gone_held_ends_when_it_is_opened_anew(race):
+    one, other = "a" * 32, "b" * 32
+    with writing(race.house.engine) as session:
+        opening(race.house, one, b"one", host="away")(session)
+    with writing(race.house.engine) as session:
+        assert opening(race.house, other, b"one", gone=("away",))(session) == other
+    assert count(race.house, Upload, Upload.id == one, Upload.state == "expired", Upload.refusal == HostGone.code) == 1
 
 
 def test_parts_go_to_one_final_upload(race):
