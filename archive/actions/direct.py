@@ -2,17 +2,19 @@
 
 Invariants: the multipart upload that the store makes for it is on record before anybody may send to it, and there is one of them at a
 time; the last word on what came is a worker's, who reads it. `arrived` is promised work, not an acknowledgement: there is no number and no
-receipt. What is left in the store of an upload that ended is on record until it is cleared away.
+receipt. What is left in the store of an upload that ended is on record until it is cleared away, and nothing is after that: what a sweep
+asks does not get dearer by the uploads that were.
 
 Not guaranteed: that no multipart upload is left behind by a process that died before it could put it on record. `orphans` finds them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, String, and_, cast, func, literal, null, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from archive.actions import jobs
@@ -21,18 +23,31 @@ from archive.core.access import Caller
 from archive.core.digest import Digest
 from archive.core.errors import NotFound, UploadGone, WrongWay
 from archive.core.instant import MINUTE, Instant
-from archive.core.parts import Parts
+from archive.core.parts import LEAST_SIZE, Parts
 from archive.records import locks
 from archive.records.jobs import Job
 from archive.records.uploads import Upload
 
+Some = TypeVar("Some")
+
 ROUND = 5 * MINUTE
 """How long after its last try a failed taking-in is promised again: a store that was away for longer than a job tries comes back."""
+
+AT_ONCE = 200
+"""Uploads that one transaction of a sweep looks at or holds."""
+
+_UNDER_WAY = ("receiving", "arrived")
+_ROUND = func.coalesce(cast(Upload.multipart["round"].as_string(), String), "0")
+_JOB_KEY = literal("take_in:").concat(_ROUND).concat(":").concat(Upload.id)
+"""The key of the latest promise, as `archive.actions.jobs` makes it of a job that is about no item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Straight:
-    """A direct upload: `key` and `multipart` name the store's own upload once it has begun, `version` what was made of it."""
+    """A direct upload: `key` and `multipart` name the store's own upload once it has begun, `version` what was made of it.
+
+    Of one that is over and cleared away only the length is on record; `parts` is then of some size.
+    """
 
     id: str
     state: str
@@ -42,6 +57,7 @@ class Straight:
     multipart: str | None
     version: str | None
     expires_at: Instant
+    ended_at: Instant | None
 
     @property
     def under_way(self) -> bool:
@@ -150,49 +166,61 @@ def expire(session: Session, *, now: Instant) -> list[str]:
     return gone
 
 
-def ended(session: Session) -> list[Straight]:
-    """Return uploads that ended, or were taken in, and of which the store may still hold something."""
-    over = Upload.state.not_in(("receiving", "arrived"))
-    rows = session.scalars(select(Upload).where(Upload.direct, over, Upload.ended_at.is_not(None)).order_by(Upload.ended_at))
-    return [_straight(row) for row in rows if (row.multipart or {}).get("id") is not None]
+def ended(session: Session, *, after: Straight | None = None) -> list[Straight]:
+    """Return uploads that ended, or were taken in, and of which the store may still hold something, the next few `after` that one."""
+    query = select(Upload).where(
+        Upload.multipart.is_not(None), Upload.ended_at.is_not(None), Upload.direct, Upload.state.not_in(_UNDER_WAY)
+    )
+    if after is not None:
+        query = query.where(tuple_(Upload.ended_at, Upload.id) > tuple_(literal(after.ended_at), literal(after.id)))
+    return [_straight(row) for row in session.scalars(query.order_by(Upload.ended_at, Upload.id).limit(AT_ONCE))]
 
 
 def cleared(session: Session, upload_id: str) -> None:
     """Put it on record that the store holds nothing of an ended upload any more."""
-    row = _locked(session, upload_id)
-    if row.state not in {"receiving", "arrived"}:
-        row.multipart = {name: value for name, value in (row.multipart or {}).items() if name == "part_size"}
-        session.flush()
+    over = (Upload.id == upload_id, Upload.direct, Upload.state.not_in(_UNDER_WAY))
+    session.execute(update(Upload).where(*over).values(multipart=null()))
 
 
 def orphans(session: Session, held: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return, of (upload, multipart) that the store holds, those that no upload under way has on record."""
-    known = session.execute(select(Upload.id, Upload.multipart).where(Upload.direct, Upload.multipart.is_not(None)))
-    named = {(upload_id, str((multipart or {}).get("id"))) for upload_id, multipart in known}
-    return [pair for pair in held if pair not in named]
+    """Return, of (upload, multipart) that the store holds, those that no upload has on record."""
+    left = []
+    for some in _in_turn(sorted(set(held))):
+        asked = (Upload.id.in_({upload_id for upload_id, _ in some}), Upload.direct, Upload.multipart.is_not(None))
+        known = session.execute(select(Upload.id, Upload.multipart).where(*asked))
+        named = {(upload_id, str((multipart or {}).get("id"))) for upload_id, multipart in known}
+        left += [pair for pair in some if pair not in named]
+    return left
 
 
 def unwanted(session: Session, held: Iterable[str]) -> list[str]:
     """Return, of the uploads whose object the store holds, those that wait for nothing: taken in, ended, or never heard of."""
-    alive = ("receiving", "arrived")
-    wanted = set(session.scalars(select(Upload.id).where(Upload.direct, Upload.state.in_(alive))))
-    return sorted(set(held) - wanted)
+    left: list[str] = []
+    for some in _in_turn(sorted(set(held))):
+        wanted = session.scalars(select(Upload.id).where(Upload.id.in_(some), Upload.direct, Upload.state.in_(_UNDER_WAY)))
+        left += sorted(set(some).difference(wanted))
+    return left
 
 
 def promise_again(session: Session, *, agency: str, now: Instant) -> list[str]:
-    """Promise anew to take in what has arrived and whose last promise failed a while ago; return the uploads.
+    """Promise anew to take in what has arrived and whose last promise failed a while ago, a few of them at a time; return the uploads.
 
     A job gives up after a few tries; bytes that a station is waiting for are not to lie there until somebody notices.
     """
     again = []
-    for upload_id in session.scalars(select(Upload.id).where(Upload.direct, Upload.state == "arrived").order_by(Upload.id)).all():
+    query = select(Upload.id).outerjoin(Job, Job.key == _JOB_KEY).where(Upload.direct, Upload.state == "arrived", _failed(now))
+    for upload_id in session.scalars(query.order_by(Upload.id).limit(AT_ONCE)).all():
         row = _locked(session, upload_id)
-        latest = session.scalar(select(Job).where(Job.key == _job_key(row)))
-        failed = latest is None or (latest.state in {"dead", "done"} and (latest.ended_at or 0) + ROUND <= now)
-        if row.state == "arrived" and failed:
+        # looked at once more, now that nobody else promises it
+        if session.scalar(query.where(Upload.id == upload_id)) is not None:
             _promise(session, row, agency=agency, now=now)
             again.append(row.id)
     return again
+
+
+def _failed(now: Instant) -> ColumnElement[bool]:
+    """Return the condition that the job of the latest promise ended a while ago, or is not there."""
+    return or_(Job.id.is_(None), and_(Job.state.in_(("dead", "done")), func.coalesce(Job.ended_at, 0) <= now - ROUND))
 
 
 def _promise(session: Session, row: Upload, *, agency: str, now: Instant) -> None:
@@ -203,9 +231,8 @@ def _promise(session: Session, row: Upload, *, agency: str, now: Instant) -> Non
     jobs.enqueue(session, kind="take_in", payload=work, whose=(agency, f"station:{row.station_id}"), now=now)
 
 
-def _job_key(row: Upload) -> str:
-    """Return the key of the latest promise, as `archive.actions.jobs` makes it of a job that is about no item."""
-    return f"take_in:{(row.multipart or {}).get('round', 0)}:{row.id}"
+def _in_turn(them: Sequence[Some]) -> Iterator[Sequence[Some]]:
+    return (them[at : at + AT_ONCE] for at in range(0, len(them), AT_ONCE))
 
 
 def _locked(session: Session, upload_id: str) -> Upload:
@@ -223,10 +250,11 @@ def _straight(row: Upload) -> Straight:
     return Straight(
         id=row.id,
         state=row.state,
-        parts=Parts(row.length, int(known["part_size"])),
+        parts=Parts.of(row.length, wanted=int(known.get("part_size", LEAST_SIZE))),
         declared=Digest(row.declared_sha256),
         key=known.get("key"),
         multipart=known.get("id"),
         version=known.get("version"),
         expires_at=Instant(row.expires_at),
+        ended_at=None if row.ended_at is None else Instant(row.ended_at),
     )

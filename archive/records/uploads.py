@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, false, select
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, false, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from archive.records.base import Base, MaybeWhen, Size, Version, When
@@ -17,7 +17,8 @@ class Upload(Base):
     `length` is NULL until a sender that deferred it says it. `concat` is partial for bytes that stand only as a part of a final one, which
     names its `parts` in order; a part that was taken in with its final is joined. `intent` is what the sender wishes done at the accession.
     `host` is the web host whose spool holds its bytes; `direct` says that its station sends them to the store itself, and the state
-    `arrived` that they are all there and not yet taken in. `multipart` names the store's own upload of them: bucket, key and its id.
+    `arrived` that they are all there and not yet taken in. `multipart` names the store's own upload of them: bucket, key and its id; it is
+    NULL once the store holds nothing of what came.
     `floor` is set while bytes whose checksum is not yet known to hold are being written past it.
     """
 
@@ -31,6 +32,13 @@ class Upload(Base):
         CheckConstraint("(station_id IS NULL) <> (person_id IS NULL)", name="one_source"),
         CheckConstraint("state <> 'stored' OR item_id IS NOT NULL", name="stored_item"),
         Index("ix_uploads_signature", "signature"),
+        Index(
+            "ix_uploads_held",
+            "ended_at",
+            "id",
+            postgresql_where=text("multipart IS NOT NULL"),
+            sqlite_where=text("multipart IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -25,6 +25,8 @@ from archive.web.appending import has_body
 from archive.web.identity import resources_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
 
     from archive.actions.direct import Straight
@@ -188,9 +190,7 @@ def sweep(resources: Resources, now: Instant) -> list[str]:
     with resources.transaction() as session:
         direct.expire(session, now=now)
     failpoint("direct.expired")
-    with resources.reading() as session:
-        over = direct.ended(session)
-    gone = [found.id for found in over if _clear(resources, incoming, found)]
+    gone = [found.id for found in _over(resources) if _clear(resources, incoming, found)]
     try:
         gone += _clear_orphans(resources, incoming, before=Instant(now - _ORPHAN_HOURS * HOUR))
     except Fault:
@@ -216,6 +216,18 @@ def _arrived(resources: Resources, upload_id: str, version: str) -> str:
         state = direct.arrive(session, upload_id, version=version, agency=resources.settings.agency, now=resources.now())
     failpoint("direct.arrived")
     return state
+
+
+def _over(resources: Resources) -> Iterator[Straight]:
+    """Yield every upload that is over and not cleared away, each once, whatever becomes of those before it."""
+    last: Straight | None = None
+    while True:
+        with resources.reading() as session:
+            found = direct.ended(session, after=last)
+        if not found:
+            return
+        yield from found
+        last = found[-1]
 
 
 def _clear(resources: Resources, incoming: Incoming, found: Straight) -> bool:

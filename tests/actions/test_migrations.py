@@ -101,6 +101,28 @@ def test_what_was_there_before_a_step_is_there_after_it_and_the_tables_are_those
         )
 
 
+def test_what_was_cleared_away_before_the_step_is_no_more_looked_for_than_what_is_cleared_away_after_it(bare):
+    _at(bare, "0005")
+    with writing(bare) as session:
+        session.execute(text("INSERT INTO stations (id, name, public_key, enrolled_at) VALUES (1, 'dock-1', 'a2V5', 1)"))
+        for upload_id, state, multipart in (
+            ("cleared", "expired", '{"part_size": 1}'),
+            ("left", "expired", '{"part_size": 1, "id": "m"}'),
+            ("opened", "receiving", '{"part_size": 1}'),
+        ):
+            session.execute(
+                text(
+                    "INSERT INTO uploads (id, state, length, name, sent_metadata, station_id, created_at, expires_at, direct, multipart)"
+                    " VALUES (:id, :state, 3, 'a', '', 1, 1, 9, true, :multipart)"
+                ),
+                {"id": upload_id, "state": state, "multipart": multipart},
+            )
+    upgrade(bare)
+    with bare.connect() as connection:
+        held = connection.execute(text("SELECT id FROM uploads WHERE multipart IS NOT NULL ORDER BY id"))
+        assert [each.id for each in held] == ["left", "opened"]
+
+
 REFUSED = [
     ("UPDATE uploads SET state = 'lost'", "ck_uploads_state"),
     ("UPDATE uploads SET length = -1", "ck_uploads_length"),

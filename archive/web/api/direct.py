@@ -1,6 +1,7 @@
 """Direct uploads of stations: /api/v1/direct. Where the parts of a file go, which of them the store has, and that all are there.
 
     GET  /api/v1/direct/{upload_id}           {"state", "length", "part_size", "parts": [[number, size], …]}
+                                              (of one that takes no parts any more, `part_size` is null and there are none)
     POST /api/v1/direct/{upload_id}/parts     {"parts": [{"number", "sha256"}, …]} → {"parts": [{"number", "url", "headers"}, …], "seconds"}
     POST /api/v1/direct/{upload_id}/complete  → {"state"}
 
@@ -62,7 +63,7 @@ def standing(upload_id: str, request: Request, caller: Sender) -> JSONResponse:
             "id": found.id,
             "state": found.state,
             "length": found.parts.length,
-            "part_size": found.parts.size,
+            "part_size": found.parts.size if found.under_way else None,
             "parts": [[part.number, part.size] for part in held],
         },
         headers=_FRESH,
