@@ -141,6 +141,8 @@ class Lying:
         self.told: Counter[Lie] = Counter()
         self.asked: Counter[str] = Counter()
         """How many requests came, by method."""
+        self.swallowed: dict[str, int] = {}
+        """How large the last put was that was answered and not stored, by key: what a HEAD then vouches for."""
         self._orders: list[_Order] = []
         self._guard = threading.Lock()
         self._ending = threading.Event()
@@ -260,6 +262,10 @@ class _Handler(BaseHTTPRequestHandler):
         lying = self.server.lying
         if lying.full and request.writes and request.key:
             return _error(403, "QuotaExceeded")
+        if lie is Lie.SWALLOWED:
+            lying.swallowed[request.key] = len(request.body)
+        if lie is Lie.VOUCHED:
+            return _vouched(request, lying.swallowed.get(request.key, 1))
         if lie in _INSTEAD:
             return _INSTEAD[lie](request)
         answer = self._passed_on(request)
@@ -312,8 +318,8 @@ def _swallowed(request: _Request) -> _Answer:
     return _Answer(200, named, b"")
 
 
-def _vouched(request: _Request) -> _Answer:
-    return _Answer(200, [("x-amz-version-id", request.query["versionId"][0]), ("Content-Length", "1")], b"")
+def _vouched(request: _Request, size: int) -> _Answer:
+    return _Answer(200, [("x-amz-version-id", request.query["versionId"][0]), ("Content-Length", str(size))], b"")
 
 
 def _flipped(answer: _Answer) -> _Answer:
@@ -344,7 +350,6 @@ _INSTEAD: dict[Lie, Callable[[_Request], _Answer]] = {
     Lie.MD5: lambda _: _error(400, "InvalidRequest", _WANTED),
     Lie.STALE: lambda _: _Answer(404, [], b""),
     Lie.SWALLOWED: _swallowed,
-    Lie.VOUCHED: _vouched,
 }
 
 _AFTERWARDS: dict[Lie, Callable[[_Answer], _Answer | None]] = {

@@ -217,7 +217,8 @@ class S3Store:
             digest: Of the bytes.
             size: How many they are.
             send: Makes the version, and may be called once more if none is there.
-            looked: Whether the lock is to be looked at: for what some stores do not lock whatever the headers say.
+            looked: Whether the lock is to be looked at: for what some stores do not lock whatever the headers say. It is for what is
+                found in the place of a lost answer.
 
         Raises:
             Unavailable: nobody knows what became of it; the same call later finds out.
@@ -233,12 +234,14 @@ class S3Store:
                     if last:
                         raise
                     continue
-                version = found
+                version, looked = found, True  # it may be an older one, whose lock ends soon or ran out
             failpoint("put.sent")
             try:
                 there = self.client.stat(bucket, key, version=version)
             except ObjectMissing:
                 continue  # it said yes and has nothing
+            if there.size != size:
+                continue
             if not there.version:
                 raise StoreRefuses(what="store", key=key, why="the bucket keeps no versions")
             if looked and key.startswith(ORIGINALS):

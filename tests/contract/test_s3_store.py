@@ -276,6 +276,22 @@ def test_a_put_whose_answer_lies_or_is_lost_ends_with_one_good_locked_version(st
     assert multiparts(store) == []
 
 
+def test_an_older_version_that_stands_in_for_a_put_without_an_answer_is_locked_first(store, lying, tmp_path):
+    digest = Digest.of(SMALL)
+    older = store.client.put(store.buckets.originals, original_key(digest), SMALL)  # its lock ran out long ago
+    (tmp_path / "source").write_bytes(SMALL)
+    lying.tell(Lie.REFUSED)
+    placed = store.put_new(original_key(digest), tmp_path / "source", digest)
+    assert placed.version == older
+    assert store.locked_until(original_key(digest), older).until is not None
+
+
+def test_a_version_that_is_not_as_large_as_what_was_sent_is_not_what_was_sent(store, lying, tmp_path):
+    lying.tell(Lie.VOUCHED, times=9)  # of one byte
+    with pytest.raises(Unavailable):
+        put(store, tmp_path / "source", SMALL)
+
+
 def test_a_completion_that_says_yes_with_an_error_in_its_body_is_found_out(store, lying, tmp_path, large):
     lying.tell(Lie.COMPLETED)
     placed, key = put(store, tmp_path / "source", large)
