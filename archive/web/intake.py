@@ -27,7 +27,7 @@ from archive.core.media.sniff import HEAD_SIZE, TAIL_SIZE, Sniffed, sniff
 from archive.core.tus import Concat
 from archive.failpoints import failpoint
 from archive.resources import Resources
-from archive.web import streaming
+from archive.web import hosting, streaming
 
 _log = logging.getLogger(__name__)
 
@@ -94,14 +94,17 @@ def sweep(resources: Resources, now: Instant) -> Swept:
     """Take in what is whole, end what has expired, and drop bytes that belong to no upload under way.
 
     Done at start, so that what a crash interrupted is finished before anybody asks, and from time to time after. Of several web hosts
-    each sees to the uploads whose bytes it holds.
+    each sees to the uploads whose bytes it holds, and ends what has expired of those that are gone: nobody else would, if its sender never
+    asks.
     """
     host = resources.settings.web_name
     with resources.reading() as session:
         under_way = upload.receiving(session, host=host)
     taken_in = [view.id for view in under_way if _finish_if_whole(resources, view, now=now)]
-    with resources.transaction() as session:
-        expired = upload.expire(session, now=now, host=host)
+    expired = []
+    for name in (host, *sorted(hosting.gone(resources) - {host})):
+        with resources.transaction() as session:
+            expired += upload.expire(session, now=now, host=name)
     failpoint("upload.expired")
     dropped = [upload_id for upload_id in resources.spool.ids() if not _wanted(resources, upload_id)]
     for upload_id in dropped:

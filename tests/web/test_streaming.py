@@ -13,14 +13,14 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from archive.actions import item, person
+from archive.actions import hosts, item, person
 from archive.adapters import s3_buckets
 from archive.adapters.copies import Copies
 from archive.adapters.s3_client import S3Client
 from archive.adapters.s3_parts import Streams, notes_of
 from archive.adapters.s3_store import Buckets, S3Store
 from archive.core.digest import Digest, original_key, quarantine_key
-from archive.core.instant import DAY, Instant
+from archive.core.instant import DAY, HOUR, Instant
 from archive.records.items import StoredObject
 from archive.records.uploads import Upload
 from archive.resources import opened
@@ -240,6 +240,28 @@ def test_an_upload_that_is_given_up_leaves_nothing_in_the_store(resources, data)
     assert begun(resources) == []
     assert [row(resources, each).multipart for each in (where, other)] == [None, None]
     assert not list((resources.settings.data_dir / "spool").iterdir())
+
+
+def test_what_a_host_that_is_gone_held_expires_though_its_sender_never_asks(resources, data):
+    where = begin(resources, data)
+    patch(resources, where, 0, data[:BEGUN])
+    until(lambda: len(begun(resources)) == 1)
+    resources.streams.forget(id_of(where))
+    with resources.transaction() as session:
+        hosts.claim(session, name="away", nonce="theirs", now=resources.now())
+        held = session.get(Upload, id_of(where))
+        held.host, held.expires_at = "away", resources.now() + HOUR
+    seen, after = time.monotonic(), resources.peers.gone_after
+    resources.peers.note({"away": 1}, at=seen)
+    intake.sweep(resources, Instant(resources.now() + 2 * HOUR))
+    assert row(resources, where).state == "receiving", "its host may come back and end it, or take it in"
+    for look in range(1, 5):  # from now on it is looked for all the time, and nothing is heard of it
+        resources.peers.note({"away": 1}, at=seen + look * after / 3)
+    intake.sweep(resources, resources.now())
+    assert row(resources, where).state == "receiving", "it has time left"
+    intake.sweep(resources, Instant(resources.now() + 2 * HOUR))
+    assert (row(resources, where).state, row(resources, where).multipart) == ("expired", None)
+    assert begun(resources) == []
 
 
 def test_what_the_store_began_and_nobody_noted_is_ended_after_a_while(resources, data):
