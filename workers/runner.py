@@ -4,7 +4,8 @@ The work is done with no transaction open. What it found is written in the one s
 that lost its lease writes nothing. A heartbeat keeps the lease while the handler is busy between its reports. It counts its seconds by a
 clock that nobody sets, and leases go by the database's where it is shared.
 
-A database that does not answer for a while costs no work: heartbeats are tried again, and what was found is kept until it can be written.
+A database that does not answer for a while costs no work: heartbeats are tried again, and what was found is kept until it can be written,
+with the lease. A store that does not answer at all, the second one too, puts off what asks it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from archive.actions import jobs
 from archive.actions.jobs import ClaimedJob
 from archive.core.errors import DiskFull, Fault, Internal, LeaseLost, LiuhenError, StoreRefuses, Unavailable
 from archive.core.instant import SECOND, Instant
-from archive.core.jobs import HEARTBEAT
+from archive.core.jobs import ASK_SECOND, HEARTBEAT
 from archive.failpoints import failpoint
 from archive.resources import Resources
 
@@ -70,26 +71,27 @@ def run_next(
 
 
 def _run(resources: Resources, handlers: Mapping[str, Handler], job: ClaimedJob, *, stopping: Callable[[], bool]) -> None:
-    try:
-        with _kept(resources, job, stopping=stopping) as report:
+    # The lease is kept until the outcome is written too: a database may be away just then, for longer than a lease lasts.
+    with _kept(resources, job, stopping=stopping) as report:
+        try:
             publish = handlers[job.kind](resources, job, report)
-        failpoint("job.worked")
-        _insist(lambda: _finish(resources, job, publish))
-        failpoint("job.committed")
-    except LeaseLost:
-        raise
-    except HandBack:
-        _insist(lambda: _hand_back(resources, job))
-    except Unavailable as why:
-        if _store_is_away(resources, why):
-            _put_off(resources, job, why)
-        else:
-            _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=True)
-    except LiuhenError as why:
-        again = why.again if isinstance(why, Fault) else False
-        _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=again)
-    except Exception:  # noqa: BLE001 - a handler's bug fails its job, with its words, and no other's
-        _fail(resources, job, error=Internal.code, tail=traceback.format_exc(), again=True)
+            failpoint("job.worked")
+            _insist(lambda: _finish(resources, job, publish))
+            failpoint("job.committed")
+        except LeaseLost:
+            raise
+        except HandBack:
+            _insist(lambda: _hand_back(resources, job))
+        except Unavailable as why:
+            if _store_is_away(resources, job, why):
+                _put_off(resources, job, why)
+            else:
+                _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=True)
+        except LiuhenError as why:
+            again = why.again if isinstance(why, Fault) else False
+            _fail(resources, job, error=why.code, tail=str(why.facts.get("tail", why)), again=again)
+        except Exception:  # noqa: BLE001 - a handler's bug fails its job, with its words, and no other's
+            _fail(resources, job, error=Internal.code, tail=traceback.format_exc(), again=True)
 
 
 def _finish(resources: Resources, job: ClaimedJob, publish: Publish) -> None:
@@ -105,11 +107,13 @@ def _hand_back(resources: Resources, job: ClaimedJob) -> None:
         jobs.hand_back(session, job, now=resources.now())
 
 
-def _store_is_away(resources: Resources, why: Unavailable) -> bool:
-    """Say whether a fault is the store's and no object's: it has no room, refuses us, or answers nothing at all."""
+def _store_is_away(resources: Resources, job: ClaimedJob, why: Unavailable) -> bool:
+    """Say whether a fault is a store's and no object's: one that the job asks has no room, refuses us, or answers nothing at all."""
     if why.facts.get("what") != "store":
         return False
-    return isinstance(why, DiskFull | StoreRefuses) or not resources.store.answers()
+    if isinstance(why, DiskFull | StoreRefuses) or not resources.store.answers():
+        return True
+    return job.kind in ASK_SECOND and resources.replica is not None and not resources.replica.answers()
 
 
 def _put_off(resources: Resources, job: ClaimedJob, why: Unavailable) -> None:
@@ -156,7 +160,10 @@ def _insist(act: Callable[[], None]) -> None:
 
 @contextmanager
 def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]) -> Iterator[Report]:
-    """Keep the lease while the block runs; give the report function to call from it."""
+    """Keep the lease while the block runs; give the report function to call from it.
+
+    Whether the lease was kept to the end is for whoever writes the outcome to find: it is fenced.
+    """
     done = threading.Event()
     lost: list[LeaseLost] = []
     told = _Told()
@@ -179,8 +186,6 @@ def _kept(resources: Resources, job: ClaimedJob, *, stopping: Callable[[], bool]
     heart.start()
     try:
         yield report
-        if lost:
-            raise lost[0]
     finally:
         done.set()
         heart.join()

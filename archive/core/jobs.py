@@ -50,6 +50,8 @@ KINDS: dict[str, Work] = {
     "notes": Work("media", 35),
     "stream_hash": Work("media", 30),
 }
+ASK_SECOND = frozenset({"replicate", "restore", "extend_locks"})
+"""Kinds that ask the second store: they wait where that one is away."""
 AWAITED = 95
 """The priority of what somebody looks at a page for: before all that nobody waits for."""
 SHOWS = frozenset({"examine", "photo", "rendition", "repair"})
