@@ -21,7 +21,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from archive.adapters.s3_client import PART_SIZE, Part, part_size
+from archive.adapters.s3_keys import ORIGINALS
 from archive.adapters.s3_store import S3Store
 from archive.core.digest import Digest, original_key
 from archive.core.errors import LiuhenError, ObjectMissing, Unavailable
@@ -49,6 +50,9 @@ _PAUSE: Final = 5.0
 """Seconds after which a store that did not answer is tried again."""
 
 _LOOK_EVERY: Final = 6 * 3600.0
+
+_OURS: Final = (ORIGINALS, "derived/", "quarantine/")
+"""Under which names a put may leave a multipart unfinished."""
 
 _log = logging.getLogger(__name__)
 
@@ -233,25 +237,23 @@ class Streams:
         if known is not None:
             self._client.abort(known["bucket"], known["key"], known["upload"])
 
-    def end_strays(self, *, before: Instant, known: Callable[[], set[str]]) -> int:
-        """Abort what was begun for originals before then and nothing refers to: a crash came before it was noted.
+    def end_strays(self, *, before: Instant, known: Callable[[], set[str]], also: Sequence[S3Store] = ()) -> int:
+        """Abort what was begun in this store and others before then and nothing refers to: whoever began it, web host or worker, is gone.
 
-        Looks once in a quarter of a day and returns how many it ended.
-
-        Raises:
-            Unavailable: the store did not answer.
+        Looks once in a quarter of a day and returns how many it ended; a store that does not answer is left for the next look. What
+        stations send straight is not looked at.
         """
         if time.monotonic() < self._look_at:
             return 0
         self._look_at = time.monotonic() + _LOOK_EVERY
-        bucket = self._store.buckets.originals
-        strays = [(key, upload) for key, upload, begun in self._client.uploads(bucket, "originals/") if begun < before]
-        if strays:
-            referred = known()
-            strays = [(key, upload) for key, upload in strays if upload not in referred]
-        for key, upload in strays:
-            self._client.abort(bucket, key, upload)
-        return len(strays)
+        ended = 0
+        for store in (self._store, *also):
+            try:
+                ended += _end_strays(store, before=before, known=known)
+            except LiuhenError as why:
+                bucket = store.buckets.originals
+                _log.warning("what was left unfinished beside %s could not be ended: %s; a later look ends it", bucket, why)
+        return ended
 
     # What the threads do
 
@@ -381,6 +383,24 @@ class Streams:
                 if hashlib.sha256(view).hexdigest() == row.get("sha256"):
                     known[number] = Part(number, part.etag, part.size)
         return known
+
+
+def _end_strays(store: S3Store, *, before: Instant, known: Callable[[], set[str]]) -> int:
+    """Abort what was begun for originals, renditions and what is kept aside."""
+    left = [
+        (bucket, key, upload)
+        for prefix in _OURS
+        for bucket in [store.buckets.of(f"{prefix}x")]
+        for key, upload, begun in store.client.uploads(bucket, prefix)
+        if begun < before
+    ]
+    if not left:
+        return 0
+    referred = known()
+    strays = [each for each in left if each[2] not in referred]
+    for each in strays:
+        store.client.abort(*each)
+    return len(strays)
 
 
 def notes_of(path: Path) -> Path:

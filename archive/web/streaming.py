@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from archive.actions import hosts, upload
 from archive.actions.upload import UploadView
 from archive.adapters.s3_parts import Wanted
+from archive.adapters.s3_store import S3Store
 from archive.adapters.spool import Appender
 from archive.core.digest import Digest
 from archive.core.errors import LiuhenError
@@ -24,7 +25,7 @@ from archive.resources import Resources
 from archive.web import hosting
 
 _STRAY_AFTER: Final = 2 * DAY
-"""Beside an upload's own time: what the store began for it and nobody remembers is older than this."""
+"""Beside an upload's own time: what a store began for it and nobody remembers is older than this."""
 
 log = logging.getLogger("liuhen.web")
 
@@ -87,7 +88,7 @@ def forget(resources: Resources, upload_id: str) -> None:
 
 
 def tidy(resources: Resources, *, now: Instant) -> None:
-    """End what the store began for uploads of this host, or of one that is gone, which have ended."""
+    """End what the store began for uploads of this host, or of one that is gone, which have ended; and what nobody remembers."""
     streams = resources.streams
     if streams is None:
         return
@@ -103,7 +104,8 @@ def tidy(resources: Resources, *, now: Instant) -> None:
         with resources.transaction() as session:
             hosts.forget_multipart(session, upload_id)
     age = resources.settings.upload_expiry_hours * HOUR + _STRAY_AFTER
-    streams.end_strays(before=Instant(now - age), known=lambda: _known(resources))
+    also = [resources.replica] if isinstance(resources.replica, S3Store) else []
+    streams.end_strays(before=Instant(now - age), known=lambda: _known(resources), also=also)
 
 
 def _known(resources: Resources) -> set[str]:

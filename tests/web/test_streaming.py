@@ -7,7 +7,7 @@ import os
 import random
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import httpx
 import pytest
@@ -272,6 +272,45 @@ def test_what_the_store_began_and_nobody_noted_is_ended_after_a_while(resources,
     resources.streams._look_at = 0.0  # hours later
     streaming.tidy(resources, now=Instant(resources.now() + 30 * DAY))
     assert begun(resources) == []
+
+
+def test_what_was_left_unfinished_is_ended_in_each_bucket_and_store(resources, data, s3):
+    first, key = resources.store, original_key(Digest.of(data))
+    there, away = (
+        S3Client(endpoint, access_key=s3.access_key, secret_key=s3.secret_key, patience=QUICK)
+        for endpoint in (s3.endpoint, "http://127.0.0.1:9")
+    )
+    there.sdk.make_bucket(s3.replica, object_lock=True)
+    replicas = [
+        S3Store(each, Buckets(*[s3.replica] * 3), lock_days=1, copies=None, clock=resources.now) for each in (away, there)
+    ]
+    for bucket, name in (
+        (first.buckets.originals, key),
+        (first.buckets.derived, "derived/x"),
+        (first.buckets.derived, "quarantine/x"),
+        (first.buckets.incoming, "incoming/x"),
+        (s3.replica, key),
+    ):
+        there.begin(bucket, name)
+
+    def left():
+        found = [upload for bucket in (*asdict(first.buckets).values(), s3.replica) for upload in there.uploads(bucket, "")]
+        return sorted(name for name, _, _ in found)
+
+    try:
+        for replica in replicas:
+            resources.streams._look_at = 0.0
+            streaming.tidy(replace(resources, replica=replica), now=resources.now())
+        assert len(left()) == 5, "each may be somebody's who goes on with it"
+        resources.streams._look_at = 0.0
+        streaming.tidy(replace(resources, replica=replicas[0]), now=Instant(resources.now() + 30 * DAY))
+        assert left() == ["incoming/x", key], "the second store is away, and keeps the first from nothing"
+        resources.streams._look_at = 0.0
+        streaming.tidy(replace(resources, replica=replicas[1]), now=Instant(resources.now() + 30 * DAY))
+        assert left() == ["incoming/x"], "what stations send straight has its own sweep"
+    finally:
+        for replica in replicas:
+            replica.close()
 
 
 def test_a_store_that_is_away_holds_nobody_up_and_gets_what_the_spool_kept(tmp_path, s3, data):
