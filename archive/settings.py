@@ -126,7 +126,12 @@ class Settings(BaseModel):
         default="liuhen-derived", description="The bucket of renditions and quarantine: versioned, not locked."
     )
     s3_incoming: str = Field(default="liuhen-incoming", description="The bucket that stations send to directly.")
-    lock_days: int = Field(default=30, ge=1, le=36500, description="Days that an original is locked (COMPLIANCE) at its put.")
+    lock_days: int = Field(
+        default=30,
+        ge=3,
+        le=36500,
+        description="Days that an original is locked (COMPLIANCE) at its put; once a day those past half their time are extended.",
+    )
     direct_uploads: bool = Field(default=False, description="Let stations send large files straight to the object store.")
     direct_from_bytes: int = Field(
         default=64 * 2**20,

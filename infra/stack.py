@@ -90,7 +90,7 @@ class Stack(Server):
             "LIUHEN_S3_ENDPOINT": self.ceph.endpoint,
             "LIUHEN_S3_ACCESS_KEY": self.ceph.access_key,
             "LIUHEN_S3_SECRET_KEY": self.ceph.secret_key,
-            "LIUHEN_LOCK_DAYS": "1",
+            "LIUHEN_LOCK_DAYS": "3",
             "LIUHEN_KEYS_DIR": str(self.folder / "keys"),
             "LIUHEN_WEB_NAME": WEB[0],
             "LIUHEN_WEB_GONE_SECONDS": HOST_SECONDS,

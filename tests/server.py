@@ -59,7 +59,7 @@ def production_on(database: str, vhost: str, buckets: services.S3, *, keys: Path
         "LIUHEN_S3_ORIGINALS": buckets.originals,
         "LIUHEN_S3_DERIVED": buckets.derived,
         "LIUHEN_S3_INCOMING": buckets.incoming,
-        "LIUHEN_LOCK_DAYS": "1",
+        "LIUHEN_LOCK_DAYS": "3",
         "LIUHEN_KEYS_DIR": str(keys),
         "LIUHEN_WEB_NAME": "a",
     }

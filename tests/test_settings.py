@@ -82,6 +82,7 @@ def test_an_engine_named_without_the_profile_is_no_embedded_archive_by_accident(
         {"LIUHEN_REPLICA_ENDPOINT": "https://elsewhere"},
         {"LIUHEN_WEB_NAME": "Web-1"},
         {"LIUHEN_LOCK_DAYS": "0"},
+        {"LIUHEN_LOCK_DAYS": "2"},  # looked after once a day and extended at half its time, it would run out between two looks
         {"LIUHEN_LOCKDAYS": "30"},
     ],
 )
