@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.stores import GOOD
+from archive.adapters import s3_buckets
+from tests.contract.stores import GOOD, s3_store
+from tests.lying import Lying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from archive.adapters.s3_store import S3Store
+    from tests.services import S3
 
 
 @pytest.fixture
@@ -30,3 +35,19 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     path.write_bytes(GOOD)
     yield path
     path.unlink()
+
+
+@pytest.fixture
+def lying(s3: S3) -> Iterator[Lying]:
+    """A proxy before the gateway, honest until it is told otherwise."""
+    with Lying(s3.endpoint) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def store(s3: S3, lying: Lying, tmp_path: Path) -> Iterator[S3Store]:
+    """A store behind a proxy that is honest until it is told otherwise."""
+    with s3_store(s3, tmp_path, endpoint=lying.endpoint) as made:
+        s3_buckets.make(made.client, made.buckets)
+        lying.asked.clear()
+        yield made

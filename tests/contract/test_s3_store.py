@@ -5,12 +5,8 @@ import io
 import os
 import threading
 import time
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from minio.commonconfig import COMPLIANCE, GOVERNANCE
-from minio.objectlockconfig import DAYS, ObjectLockConfig
-from minio.retention import Retention
 
 from archive.adapters import s3_buckets
 from archive.adapters.s3_client import PART_SIZE, S3Client, part_size
@@ -21,25 +17,10 @@ from archive.core.errors import DiskFull, Malformed, Mismatch, NotAllowed, Objec
 from archive.core.instant import DAY, SECOND
 from archive.ports import Placed, Put
 from tests.contract.stores import QUICK, clock, s3_store
-from tests.lying import Lie, Lying
+from tests.lying import Lie
 
 SMALL = b"a photograph" * 1000
 HASTE = Patience(connect=1.0, answer=0.5, long_answer=0.5, tries=9, pause=0.01)
-
-
-@pytest.fixture
-def lying(s3):
-    with Lying(s3.endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def store(s3, lying, tmp_path):
-    """A store behind a proxy that is honest until it is told otherwise."""
-    with s3_store(s3, tmp_path, endpoint=lying.endpoint) as made:
-        s3_buckets.make(made.client, made.buckets)
-        lying.asked.clear()
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +142,6 @@ def test_what_is_there_without_a_lock_is_locked_by_who_finds_it_there(store, tmp
     assert store.locked_until(key, version).until is not None
 
 
-def test_a_lock_that_can_be_lifted_is_none_and_becomes_one_that_cannot(store, tmp_path):
-    digest, bucket = Digest.of(SMALL), store.buckets.originals
-    key = original_key(digest)
-    version = store.client.put(bucket, key, SMALL)
-    lifted = Retention(GOVERNANCE, datetime.now(UTC) + timedelta(days=30))
-    store.client.sdk.set_object_retention(bucket, key, lifted, version_id=version)
-    assert store.locked_until(key, version).until is None
-    assert put(store, tmp_path / "source", SMALL)[0] == Placed(Put.ALREADY, version)
-    assert store.locked_until(key, version).until > clock() + 29 * DAY, "it keeps it for no shorter time than the one before"
-
-
 def test_an_incoming_object_is_moved_within_the_store_with_its_lock(store, monkeypatch):
     for limit in (10**12, 2**20):  # one copy, and copies of parts
         monkeypatch.setattr("archive.adapters.s3_client.MOST_COPIED", limit)
@@ -198,15 +168,6 @@ def test_buckets_are_made_once_and_what_they_lack_is_said(s3):
         assert len(s3_buckets.flaws(store.client, store.buckets)) == 4
         assert s3_buckets.make(store.client, store.buckets) == [s3.incoming]
         assert s3_buckets.flaws(store.client, store.buckets) == [f"bucket {s3.originals} was made without Object Lock"]
-
-
-def test_a_bucket_that_locks_by_default_in_a_mode_that_can_be_lifted_is_flawed(s3):
-    with s3_store(s3, None) as store:
-        s3_buckets.make(store.client, store.buckets)
-        assert s3_buckets.flaws(store.client, store.buckets) == []
-        for mode, flaws in ((COMPLIANCE, 0), (GOVERNANCE, 1)):
-            store.client.sdk.set_object_lock_config(s3.originals, ObjectLockConfig(mode, 1, DAYS))
-            assert len(s3_buckets.flaws(store.client, store.buckets)) == flaws
 
 
 # Parts
@@ -274,22 +235,6 @@ def test_a_put_whose_answer_lies_or_is_lost_ends_with_one_good_locked_version(st
     assert [row.version for row in versions(store, key)] == [placed.version]
     assert store.locked_until(key, placed.version).until is not None
     assert multiparts(store) == []
-
-
-def test_an_older_version_that_stands_in_for_a_put_without_an_answer_is_locked_first(store, lying, tmp_path):
-    digest = Digest.of(SMALL)
-    older = store.client.put(store.buckets.originals, original_key(digest), SMALL)  # its lock ran out long ago
-    (tmp_path / "source").write_bytes(SMALL)
-    lying.tell(Lie.REFUSED)
-    placed = store.put_new(original_key(digest), tmp_path / "source", digest)
-    assert placed.version == older
-    assert store.locked_until(original_key(digest), older).until is not None
-
-
-def test_a_version_that_is_not_as_large_as_what_was_sent_is_not_what_was_sent(store, lying, tmp_path):
-    lying.tell(Lie.VOUCHED, times=9)  # of one byte
-    with pytest.raises(Unavailable):
-        put(store, tmp_path / "source", SMALL)
 
 
 def test_a_completion_that_says_yes_with_an_error_in_its_body_is_found_out(store, lying, tmp_path, large):
