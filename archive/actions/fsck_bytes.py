@@ -143,6 +143,19 @@ def copies(session: Session, second: Second, *, deep: bool, now: Instant, progre
         yield Finding("one_copy", second.name, f"{alone} verified originals have no copy there yet", flaw=False)
 
 
+def unknown(session: Session, store: ObjectStore, *, copies_in: str = "") -> Iterator[Kept]:
+    """Yield every version of an original in the store, or in that second one, that no row names: what a restored database forgot."""
+    query = select(StoredObject.sha256, StoredObject.version_id, StoredObject.size)
+    if copies_in:
+        query = select(Replica.sha256, Replica.version_id, StoredObject.size)
+        query = query.join(StoredObject, StoredObject.sha256 == Replica.sha256).where(Replica.store == copies_in)
+    rows = session.execute(query.order_by(Replica.sha256 if copies_in else StoredObject.sha256).execution_options(yield_per=500))
+    expected = (_Expected(original_key(digest := Digest(sha256)), version, digest, size) for sha256, version, size in rows)
+    for row, there in _side_by_side(expected, store.versions("originals/")):
+        known = {(each.key, each.version) for each in row}
+        yield from (kept for kept in there if (kept.key, kept.version) not in known)
+
+
 def _in_second(found: Iterable[Finding], name: str) -> Iterator[Finding]:
     for each in found:
         yield Finding(each.code, f"{name}: {each.subject}", each.detail, each.flaw)

@@ -409,6 +409,15 @@ class S3Store:
         """Lock a version for longer; the store refuses to shorten."""
         self.client.extend(self.buckets.of(key), key, version=named(version), until=until)
 
+    def relock(self, key: str, version: str) -> None:
+        """See that an original's version is locked for as long as a put now would lock it, less a day.
+
+        Raises:
+            ObjectMissing: there is no such version.
+            StoreRefuses: the store does not lock it.
+        """
+        self._lock(self.buckets.of(key), key, named(version))
+
     def hold(self, key: str, version: str, *, on: bool) -> None:
         """Lay a legal hold on a version, or lift it."""
         self.client.hold(self.buckets.of(key), key, version=named(version), on=on)

@@ -1,4 +1,4 @@
-"""`liuhen store probe`: the object stores tried out now, by somebody who wants to know."""
+"""`liuhen store`: the object stores tried out now, by somebody who wants to know, and locks of what the database forgot extended."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from pathlib import Path
 
 import click
 
-from archive.actions import jobs
+from archive.actions import fsck_bytes, jobs
 from archive.adapters import s3_probe
+from archive.adapters.s3_store import S3Store
 from archive.commands.buckets import prepare
 from archive.commands.common import DATA, log_plainly, settings_of
 from archive.core import worm
 from archive.core.canonical import Json
+from archive.core.errors import Fault
 from archive.core.instant import iso
 from archive.core.worm import Standing
+from archive.records.session import patiently
 from archive.resources import opened, tried
 
 _STANDING = {
@@ -62,6 +65,34 @@ def probe(as_json: bool, data_dir: Path | None) -> None:  # noqa: FBT001 - a fla
         else:
             _print(name, facts)
     sys.exit(any(worm.standing(facts) is Standing.BROKEN for facts in shown.values()))
+
+
+@store_group.command("extend-unknown")
+@DATA
+def extend_unknown(data_dir: Path | None) -> None:
+    """Lock originals that no row knows for as long as new ones. Exit code 1 if one could not be locked.
+
+    After a restore these are what came in since the restored moment. Nothing else extends their locks: repeat it until they are taken in
+    again, more often than LIUHEN_LOCK_DAYS.
+    """
+    log_plainly()
+    settings = settings_of(data_dir=data_dir)
+    refused = 0
+    with opened(settings, new=False) as resources, resources.reading() as session:
+        patiently(session)
+        for name, held in (("", resources.store), (settings.replica_name, resources.replica)):
+            if not isinstance(held, S3Store):
+                continue
+            done = 0
+            for kept in fsck_bytes.unknown(session, held, copies_in=name):
+                try:
+                    held.relock(kept.key, kept.version)
+                    done += 1
+                except Fault as why:
+                    click.echo(f"{name or settings.store_name}: {kept.key} version {kept.version}: {why}", err=True)
+                    refused += 1
+            click.echo(f"{name or settings.store_name}: {done} versions that no row knows are locked")
+    sys.exit(bool(refused))
 
 
 def _as_json(name: str, facts: Mapping[str, Json]) -> dict[str, object]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import secrets
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import select, update
 
 from archive.actions import fsck, housekeeping, jobs, replica, store
 from archive.actions import item as items
 from archive.adapters.s3_store import S3Store
+from archive.commands import store as command
 from archive.core.custody import EventKind
-from archive.core.digest import original_key
+from archive.core.digest import Digest, original_key
 from archive.core.errors import StoreRefuses
 from archive.core.instant import DAY, HOUR, SECOND, Instant
 from archive.core.worm import Standing
@@ -279,6 +282,22 @@ def test_a_store_that_goes_away_among_the_locks_is_waited_for_and_what_was_done_
         session.execute(update(Job).where(Job.state == "waiting").values(run_after=1, lease_until=None))
     longer.work()
     assert row(longer, gone).locked_until > longer.resources.now() + 8 * DAY
+
+
+def test_locks_of_what_a_restored_database_does_not_know_are_extended_when_somebody_asks(longer, photo, s3, monkeypatch):
+    held = longer.resources
+    stray = original_key(Digest.of(b"came after the backup"))
+    versions = [each.client.put(each.buckets.of(stray), stray, b"came after the backup") for each in (held.store, held.replica)]
+    known = row(longer, photo)
+    before = held.store.locked(original_key(Digest(known.sha256)), version=known.version_id)
+    monkeypatch.setattr(command, "settings_of", lambda **_: held.settings)
+    monkeypatch.setattr(command, "opened", lambda *_, **__: contextlib.nullcontext(held))
+    done = CliRunner().invoke(command.extend_unknown)
+    assert done.output.count("versions that no row knows are locked") == 2, done.output
+    assert stray not in done.output, "what could not be locked is named"
+    for each, version in zip((held.store, held.replica), versions, strict=True):
+        assert each.locked(stray, version=version) > held.now() + 7 * DAY
+    assert held.store.locked(original_key(Digest(known.sha256)), version=known.version_id) == before
 
 
 def test_a_lock_that_ran_out_and_one_that_is_shorter_than_on_record_are_flaws(shop, photo):
