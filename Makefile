@@ -36,7 +36,7 @@ production-demo: system-production $(VENV)/.program $(STATIC) $(CATALOGUES)  ## 
 	@exec $(BIN)/python -m infra.stack $(DEMO)
 
 test: check system-test $(CATALOGUES)  ## check, then every test but bench and soak; TESTS="tests/web -k tus" narrows it, WORKERS=0 runs them one by one
-	@$(BIN)/python -m pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -m "not bench and not soak" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 soak: $(VENV)/.dev $(VENV)/.program $(STATIC) $(CATALOGUES) system-test  ## the full counts; SEED=n repeats a run, and goes on with one that was killed
 	@$(BIN)/python -m tests.soak.run --seed $(SEED)

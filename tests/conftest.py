@@ -30,6 +30,30 @@ def pytest_configure(config: pytest.Config) -> None:
     services.begin(config)
 
 
+LONG = (
+    "demo/test_production.py",
+    "soak/test_faults.py",
+    "journeys/",
+    "demo/",
+    "test_wheel.py",
+    "workers/",
+    "corpus/",
+    "attacks/",
+)
+"""What takes long comes first, so that the last of several test processes is not left alone with it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long; files stay whole and in their order."""
+    here = Path(__file__).parent
+
+    def turn(item: pytest.Item) -> int:
+        name = item.path.relative_to(here).as_posix()
+        return next((at for at, long in enumerate(LONG) if name.startswith(long)), len(LONG))
+
+    items.sort(key=turn)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End them."""
     services.finish(config)
