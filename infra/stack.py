@@ -216,7 +216,11 @@ def _tick(console: Console, what: str, seconds: float) -> None:
 
 
 @click.command("production-demo")
-@click.option("--check", is_flag=True, help="Do it in a temporary folder on free ports, verify the result, end with 0 or 1.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Do and verify it in a temporary folder on free ports, with few frames a second; end with 0 or 1.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),

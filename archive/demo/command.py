@@ -28,7 +28,11 @@ PORT = 8080
 
 
 @click.command("demo")
-@click.option("--check", is_flag=True, help="Do it in a temporary folder on a free port, verify the result, end with 0 or 1.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Do and verify it in a temporary folder on a free port, with few frames a second; end with 0 or 1.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -110,14 +114,14 @@ def shown(
 def checked(console: Console, house: Callable[[Path], Server]) -> int:
     """Run the demonstration in a temporary folder and hold the archive to what the volume promised."""
     from archive.demo import check as checks  # noqa: PLC0415 - no other command should load what draws and encodes
-    from archive.demo import run  # noqa: PLC0415 - the same
+    from archive.demo import footage, run  # noqa: PLC0415 - the same
 
     folder = Path(tempfile.mkdtemp(prefix="liuhen-demo-"))
     try:
         server = house(folder)
         with server.engines(console):
             with run.running(server, console):
-                done = run.show(folder, server, console)
+                done = run.show(folder, server, console, rate=footage.SPARSE)
                 found = checks.verify(server, done)
                 found += [checks.Check(what, flaw) for what, flaw in server.flaws().items()]
             found.append(checks.fsck(server))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RATE = 20
 """Frames a second: a recorder's economy mode, and a fifth less to encode than 25."""
+SPARSE = 5
+"""Where nobody watches: to compose the pictures is most of the work."""
 
 VOICE_HZ = 22_050
 """espeak-ng's own sample rate."""
@@ -84,13 +86,14 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """One file to shoot: `into_scene` and `seconds` in whole seconds, `started` on the recorder's own clock."""
+    """One file to shoot: `into_scene` and `seconds` in whole seconds, `started` on the recorder's own clock, `rate` in frames a second."""
 
     camera: Camera
     shape: Shape
     started: Instant
     into_scene: int
     seconds: int
+    rate: int = RATE
 
 
 def props(folder: Path, *, angle: scene.Angle, produced: date) -> None:
@@ -150,7 +153,7 @@ def film(take: Take, target: Path, *, props: Path, sound: Path, zone: ZoneInfo) 
     Raises:
         EncoderFailed: ffmpeg is missing or ended with an error.
     """
-    stills = [argument for name in STILLS for argument in ("-framerate", str(RATE), "-i", str(props / f"{name}.png"))]
+    stills = [argument for name in STILLS for argument in ("-framerate", str(take.rate), "-i", str(props / f"{name}.png"))]
     script = target.with_suffix(".osd")
     script.write_text(_clock_line(take, zone=zone), "utf-8")
     muffled = "lowpass=2600,volume=0.7" if take.camera.angle.mirrored else "volume=1.0"
@@ -160,7 +163,7 @@ def film(take: Take, target: Path, *, props: Path, sound: Path, zone: ZoneInfo) 
             *("-ss", str(take.into_scene), "-t", str(take.seconds), "-i", str(sound)),
             *("-filter_complex", f"{_picture(take, script)};[{len(STILLS)}:a]{muffled},apad[a]"),
             *("-map", "[v]", "-map", "[a]", "-t", str(take.seconds)),
-            *_codecs(take.shape),
+            *_codecs(take.shape, take.rate),
             *("-metadata", f"creation_time={iso(take.started)}"),
             *("-metadata:s:v:0", f"creation_time={iso(take.started)}"),
             str(target),
@@ -193,7 +196,7 @@ def _picture(take: Take, script: Path) -> str:
     sway = f"x='80+26*sin({s}*0.8)+5*sin({s}*3.1)':y='45+16*sin({s}*0.63)+4*sin({s}*4.7)'"
     clock = f"drawtext=textfile='{script}':fontfile='{scene.font_file()}':fontsize=27:fontcolor=white"
     layers = [
-        f"[0:v]format=yuv420p,loop=loop=-1:size=1,settb=1/{RATE},setpts=N[base]",
+        f"[0:v]format=yuv420p,loop=loop=-1:size=1,settb=1/{take.rate},setpts=N[base]",
         *(f"[{n}:v]format=yuva420p[s{n}]" for n in range(1, len(STILLS))),
         f"[base][s3]overlay=x={still}+6*sin({s}*0.9):y=196+2*sin({s}*1.3)[b3]",
         f"[b3][s1]overlay=x={walk}({s}/6):y=186+6*abs(sin({s}*4.5)):enable='lt(mod({s},0.7),0.35)'[b1]",
@@ -216,9 +219,9 @@ def _held(s: str, span: tuple[int, int], *, x: int, rest: int) -> str:
     return f"overlay=x={x}+5*sin({s}*1.7):y='{y}':enable='between({s}\\,{begin}\\,{end})'"
 
 
-def _codecs(shape: Shape) -> tuple[str, ...]:
+def _codecs(shape: Shape, rate: int) -> tuple[str, ...]:
     aac = ("-c:a", "aac", "-b:a", "64k", "-ar", "44100")
-    every_two_seconds = ("-g", str(2 * RATE))
+    every_two_seconds = ("-g", str(2 * rate))
     match shape:
         case Shape.H264:
             return ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "27", *every_two_seconds, *aac)

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from archive.core.errors import Unavailable
 from archive.core.instant import from_datetime, iso
+from archive.demo import footage
 from archive.demo.server import Server, free_port
 from archive.demo.volume import OFFSETS, SEIZURE, Volume, fabricate
 
@@ -144,14 +145,18 @@ def running(server: Server, console: Console) -> Iterator[Server]:
         server.stop()
 
 
-def show(folder: Path, server: Server, console: Console, *, docked: Callable[[], None] = lambda: None) -> Shown:
+def show(
+    folder: Path, server: Server, console: Console, *, rate: int = footage.RATE, docked: Callable[[], None] = lambda: None
+) -> Shown:
     """Fabricate, dock, open the case, bind, and wait for the work to end; `docked` is called between docking and binding.
+
+    `rate` is how many frames a second the footage has.
 
     Raises:
         DockFailed: The dock did not end well.
         JobsUnfinished: Work was left after ten minutes.
     """
-    volume = _fabricated(folder / "volume", console)
+    volume = _fabricated(folder / "volume", console, rate=rate)
     credential = server.enrol_station(STATION, "--sm3")
     _dock(server, credential, volume, console)
     docked()
@@ -167,14 +172,14 @@ def show(folder: Path, server: Server, console: Console, *, docked: Callable[[],
     return Shown(volume, numbers, document, case_id, credential)
 
 
-def _fabricated(root: Path, console: Console) -> Volume:
+def _fabricated(root: Path, console: Console, *, rate: int) -> Volume:
     with _bar(console) as bar:
         task = bar.add_task("录制素材 Recording footage", total=None)
 
         def step(_name: str, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        volume = fabricate(root, now=from_datetime(datetime.now(UTC)), zone=ZONE, step=step)
+        volume = fabricate(root, now=from_datetime(datetime.now(UTC)), zone=ZONE, rate=rate, step=step)
     console.print(
         f"[green]✓[/] 记录仪卷 Recorder volume: {len(volume.deposits)} 个文件 files, {volume.size / 1e6:.0f} MB", highlight=False
     )

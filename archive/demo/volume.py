@@ -126,6 +126,7 @@ class Plan:
     root: Path
     began: Instant
     zone: ZoneInfo
+    rate: int = footage.RATE
 
     @property
     def produced(self) -> date:
@@ -173,16 +174,17 @@ def fabricate(
     *,
     now: Instant,
     zone: ZoneInfo,
+    rate: int = footage.RATE,
     step: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Volume:
-    """Make the volume under `root` and return it; `step(what, done, total)` is called as files get finished.
+    """Make the volume under `root`, its films with `rate` frames a second; `step(what, done, total)` is called as files get finished.
 
     Raises:
         EncoderFailed: ffmpeg is missing or failed.
         FontMissing: no Chinese font is installed.
     """
     began = Instant((now - BEGINS_BEFORE_NOW) // SECOND * SECOND)
-    plan = Plan(root=root, began=began, zone=zone)
+    plan = Plan(root, began, zone, rate)
     with tempfile.TemporaryDirectory(prefix="liuhen-demo-") as scratch:
         makers = _makers(plan, Path(scratch))
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
@@ -231,7 +233,7 @@ def _recording(
     started = plan.clock(camera, second)
     marked = (camera.recorder, sequence) == MARKED
     target = plan.path(camera, "Event" if marked else "VIDEO", second, sequence, suffix)
-    shot = footage.Take(camera=camera, shape=shape, started=started, into_scene=second, seconds=seconds)
+    shot = footage.Take(camera=camera, shape=shape, started=started, into_scene=second, seconds=seconds, rate=plan.rate)
     footage.film(shot, target, props=props, sound=sound, zone=plan.zone)
     replay = Replay.ORIGINAL if shape is footage.Shape.H264 else Replay.RENDITION
     return Deposit(target, "LX", replay, camera.recorder, camera.officer_number, started, seconds, marked=marked)
@@ -242,7 +244,7 @@ def _cut_off(plan: Plan, *, props: Path, sound: Path, scratch: Path) -> Deposit:
     camera, second, seconds, sequence = POWER_LOST
     started = plan.clock(camera, second)
     whole = scratch / "whole.mp4"
-    shot = footage.Take(camera, footage.Shape.H264, started, second, seconds)
+    shot = footage.Take(camera, footage.Shape.H264, started, second, seconds, plan.rate)
     footage.film(shot, whole, props=props, sound=sound, zone=plan.zone)
     target = plan.path(camera, "VIDEO", second, sequence, "MP4")
     data = whole.read_bytes()
