@@ -27,6 +27,8 @@ from archive.web.pages import router as pages
 
 STATIC = Path(__file__).parent / "static"
 SWEEP_SECONDS = 60
+SOON_SECONDS = 5
+"""As long as nobody has tried the stores out, which is done within a minute of the first start; somebody waits to see it."""
 
 log = logging.getLogger("liuhen.web")
 
@@ -125,4 +127,4 @@ async def _sweep(app: FastAPI, resources: Resources) -> None:
                 await asyncio.to_thread(do)
             except Exception:  # whatever it was: a sweep that ended for good would leave uploads where they are, and tell nobody
                 log.exception("%s did not finish; it runs again", what)
-        await asyncio.sleep(SWEEP_SECONDS)
+        await asyncio.sleep(SOON_SECONDS if app.state.stores == "untried" else SWEEP_SECONDS)
