@@ -29,13 +29,14 @@ def test_pages_of_a_paper_turn_zoom_and_rotate_by_key(window: Window) -> None:
         stage.focus()
         page.keyboard.press("PageDown")
         until(page, f"{scan}.shown === '2'")
+        expect(scale).not_to_be_empty()  # it is told when the page's picture has been measured
         fitted = int(scale.text_content().removesuffix("%"))
         page.keyboard.press("+")
         until(page, f"{round(fitted * 1.25)} - parseInt(document.querySelector('.lhs-scale').textContent) <= 1")
         page.keyboard.press("0")
         page.keyboard.press("r")
         until(page, f"{scan}.turn === '90'")
-        assert int(scale.text_content().removesuffix("%")) != fitted
+        expect(scale).not_to_have_text(f"{fitted}%")
         page.keyboard.press("PageUp")
         until(page, f"{scan}.shown === '1'")
 
